@@ -1,0 +1,193 @@
+"""From the entries of one directory, or one file, to a `Checkpoint`: which files count, what kind it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Weights
+from tui.core.files import FileProblem, read_small
+from tui.core.formats import WEIGHT_SUFFIXES, read_file
+from tui.core.formats.shard_index import resolve_weights
+from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
+from tui.core.json_text import parse
+from tui.core.problems import Problem
+
+LOADER_NAMES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What `from_pretrained` looks for, in its order (transformers 5.23, `_get_resolved_checkpoint_files`)."""
+
+_CONFIG_FILES = (
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "model_index.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "trainer_state.json",
+    "params.json",
+    "model.safetensors.index.json",
+    "pytorch_model.bin.index.json",
+)
+_MAX_JSON = 64 << 20
+_SHARD = re.compile(r"^(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)$")
+_SIDE_FILES = re.compile(r"^(optimizer|scheduler|scaler|rng_state.*|training_args|random_states.*)\.(pt|bin|pth|pkl)$")
+_FILE_KINDS: dict[str, str] = {
+    "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
+    "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
+    "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
+}  # fmt: skip
+_SUFFIX_KINDS: dict[str, str] = {
+    ".safetensors": "safetensors", ".bin": "torch", ".pt": "torch", ".pth": "torch", ".ckpt": "torch",
+    ".pkl": "pickle", ".pickle": "pickle", ".gguf": "gguf", ".onnx": "onnx", ".npy": "numpy", ".npz": "numpy",
+    ".h5": "keras", ".hdf5": "keras", ".keras": "keras", ".tflite": "tflite", ".joblib": "pickle",
+}  # fmt: skip
+
+
+def is_weight_name(name: str) -> bool:
+    """Whether a file's name claims that it holds weights."""
+    return name.lower().endswith(WEIGHT_SUFFIXES)
+
+
+def is_checkpoint_directory(names: frozenset[str]) -> bool:
+    """Whether the entries of a directory make it one checkpoint rather than a folder of several."""
+    if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
+        return True
+    if names & {"adapter_config.json", "model_index.json", "modules.json", "saved_model.pb", "saved_model.pbtxt"}:
+        return True
+    if "config.json" in names:
+        return True
+    return has_tokenizer(names) or single_weight_file(names) is not None
+
+
+def has_tokenizer(names: frozenset[str]) -> bool:
+    """Whether a directory holds a tokenizer, with or without weights."""
+    return bool(names & {"tokenizer.json", "tokenizer_config.json"})
+
+
+def single_weight_file(names: frozenset[str]) -> str | None:
+    """The one weight file of a directory that holds exactly one, `None` otherwise."""
+    weights = [name for name in names if is_weight_name(name) and not _SIDE_FILES.match(name)]
+    return weights[0] if len(weights) == 1 else None
+
+
+def read_directory(root: Path, path: str, names: frozenset[str] | None = None) -> Checkpoint:
+    """The checkpoint in `root`; problems are carried, nothing raises but the listing of `root` itself."""
+    entries = frozenset(os.listdir(root)) if names is None else names
+    documents = {name: read_json(root / name, name) for name in _CONFIG_FILES if name in entries}
+    index_problems, weights = resolve_weights(root, entries, documents)
+    files = [read_file(root / name, name) for name in _files_to_read(entries, weights)]
+    checkpoint = Checkpoint(
+        path=path,
+        root=root,
+        kind="unknown",
+        files=tuple(files),
+        config=documents.get("config.json"),
+        json_files=documents,
+        weights=weights,
+        problems=tuple(index_problems),
+        names=tuple(sorted(entries)),
+    )
+    checkpoint = replace(checkpoint, kind=_directory_kind(checkpoint))
+    if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
+        checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
+    return checkpoint
+
+
+def read_one_file(file: Path, path: str) -> Checkpoint:
+    """A single file as a checkpoint of its own."""
+    report = read_file(file, file.name)
+    return Checkpoint(
+        path=path,
+        root=file.parent,
+        kind=file_kind(report),
+        files=(report,),
+        names=(file.name,),
+        is_file=True,
+    )
+
+
+def read_json(path: Path, name: str) -> JsonFile:
+    """A JSON file beside the weights, or the reason it is none."""
+    try:
+        data = read_small(path, name, _MAX_JSON)
+    except FileProblem as problem:
+        return JsonFile(name, problem=problem.problem)
+    return json_document(name, data)
+
+
+def json_document(name: str, data: bytes) -> JsonFile:
+    """`data` as the JSON file `name`."""
+    text = data.decode("utf-8", "surrogateescape")
+    document = parse(data)
+    if document.error is None:
+        return JsonFile(name, text, document.value)
+    return JsonFile(name, text, None, _json_problem(name, data, document.error))
+
+
+def _json_problem(name: str, data: bytes, error: Any) -> Problem:
+    """Why a JSON file does not parse, told apart by what it really is."""
+    where = f"line {error.line}, column {error.column}" if error.line else f"byte {error.offset}"
+    if data.startswith(b"version https://git-lfs"):
+        return Problem("lfs-pointer-json", "is a git-lfs pointer, not JSON", name, 0)
+    if data.lstrip()[:1] == b"<":
+        return Problem("html-json", "is an HTML page, not JSON", name, 0)
+    if not data.strip():
+        return Problem("json-invalid", f"is empty ({len(data)} bytes)", name, 0)
+    return Problem("json-invalid", f"is no valid JSON: {error.message} at {where}", name, error.offset)
+
+
+def _files_to_read(entries: frozenset[str], weights: Weights) -> list[str]:
+    """The loader's files first, in its order; then every other file that claims to hold weights."""
+    rest = sorted(name for name in entries if is_weight_name(name) and name not in weights.files)
+    return [name for name in weights.files if name in entries] + rest
+
+
+def _directory_kind(checkpoint: Checkpoint) -> str:
+    """The kind of a directory, from what is in it."""
+    names = set(checkpoint.names)
+    if "adapter_config.json" in names and "config.json" not in names:
+        return "adapter"
+    if "model_index.json" in names:
+        return "diffusers"
+    if "modules.json" in names and "config_sentence_transformers.json" in names:
+        return "sentence_transformers"
+    if names & {"saved_model.pb", "saved_model.pbtxt"}:
+        return "tensorflow_saved_model"
+    if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
+        return "transformers"
+    return _kind_without_weights(checkpoint, names)
+
+
+def _kind_without_weights(checkpoint: Checkpoint, names: set[str]) -> str:
+    """The kind of a directory in which no file has a name that the loader looks for."""
+    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    if "model_type" in config or "architectures" in config:
+        return "transformers"
+    weights = [file for file in checkpoint.files if not _SIDE_FILES.match(file.name)]
+    if len(weights) == 1:
+        return file_kind(weights[0])
+    if "config.json" in names and not weights:
+        return "transformers"
+    if has_tokenizer(frozenset(names)):
+        return "tokenizer"
+    return file_kind(weights[0]) if weights else "unknown"
+
+
+def file_kind(report: FileReport) -> str:
+    """The kind of a single file: by its content, and where that is damaged by the name it was given."""
+    if report.format in _FILE_KINDS:
+        keys = report.pickle.top_keys if report.pickle is not None else ()
+        lightning = "pytorch-lightning_version" in keys and "state_dict" in keys
+        return "lightning" if lightning else _FILE_KINDS[report.format]
+    suffix = Path(report.name).suffix.lower()
+    return _SUFFIX_KINDS.get(suffix, "unknown")

@@ -1,0 +1,123 @@
+"""Opening files that may be anything: regular files only, never blocking, read by `pread` and never mapped.
+
+A mapped file that shrinks kills the process with SIGBUS, a FIFO named `model.safetensors` blocks `open` for
+ever, and a link may lead to `/dev/zero`. So: non-blocking open, `fstat`, and bounded positional reads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tui.core.problems import Problem
+from tui.core.text import count_of
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class FileProblem(Exception):
+    """A file cannot be read; carries the located problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class RegularFile:
+    """An open regular file of known size, read by position."""
+
+    def __init__(self, descriptor: int, path: Path, name: str) -> None:
+        self.descriptor = descriptor
+        self.path = path
+        self.name = name
+        """The name shown to the user, relative to the checkpoint."""
+        status = os.fstat(descriptor)
+        self.size = status.st_size
+        self.modified = status.st_mtime_ns
+        self.blocks = status.st_blocks * 512
+        """Bytes that the file system has allocated; fewer than `size` means holes."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Exactly `count` bytes from `offset`, or `FileProblem` where the file ends before."""
+        if offset < 0 or count < 0 or offset + count > self.size:
+            raise FileProblem(
+                Problem(
+                    "file-truncated",
+                    f"ends at byte {self.size:,}, {count:,} bytes were expected at {offset:,}",
+                    self.name,
+                    offset,
+                )
+            )
+        chunks: list[bytes] = []
+        while count > 0:
+            chunk = os.pread(self.descriptor, min(count, 1 << 24), offset)
+            if not chunk:
+                raise FileProblem(Problem("file-changed", "shrank while it was read", self.name, offset))
+            chunks.append(chunk)
+            offset += len(chunk)
+            count -= len(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def head(self, count: int = 512) -> bytes:
+        """The first bytes, as many as there are."""
+        return self.read(0, min(count, self.size))
+
+
+@contextmanager
+def open_regular(path: Path, name: str = "") -> Iterator[RegularFile]:
+    """`path` as a `RegularFile`; anything else raises `FileProblem` and is never waited for."""
+    shown = name or path.name
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        raise FileProblem(_cannot_open(path, shown, error)) from None
+    except ValueError:
+        raise FileProblem(Problem("file-unreadable", "the name holds a NUL byte", shown)) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise FileProblem(Problem("file-not-regular", f"is {kind_of(mode)}, not a regular file", shown))
+        yield RegularFile(descriptor, path, shown)
+    finally:
+        os.close(descriptor)
+
+
+def read_small(path: Path, name: str = "", limit: int = 64 << 20) -> bytes:
+    """The whole of a regular file of at most `limit` bytes."""
+    with open_regular(path, name) as file:
+        if file.size > limit:
+            raise FileProblem(
+                Problem("file-too-large", f"has {count_of(file.size, 'byte')}, at most {limit:,} are read", file.name)
+            )
+        return file.read(0, file.size)
+
+
+def kind_of(mode: int) -> str:
+    """What a file mode stands for, in words."""
+    for test, words in (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISCHR, "a character device"),
+        (stat.S_ISBLK, "a block device"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISLNK, "a symbolic link"),
+    ):
+        if test(mode):
+            return words
+    return "a regular file" if stat.S_ISREG(mode) else "no regular file"
+
+
+def _cannot_open(path: Path, name: str, error: OSError) -> Problem:
+    """Why `open` failed, told apart where the cure differs."""
+    if error.errno == errno.ENOENT and path.is_symlink():
+        target = os.readlink(path)
+        return Problem("hub-dangling-symlink", f"is a link to {target}, which does not exist", name)
+    if error.errno == errno.ELOOP:
+        return Problem("file-link-loop", "is a symbolic link that leads back to itself", name)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Problem("hub-permission", "cannot be opened: permission denied for this user", name)
+    return Problem("file-unreadable", f"cannot be opened: {error.strerror or error}", name)

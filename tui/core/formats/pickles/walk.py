@@ -1,0 +1,143 @@
+"""From the value a pickle would build to its named tensors, iteratively and within a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tui.core.formats.pickles.values import Call, Mapping, Storage, TensorValue
+from tui.core.tensors import DTYPE_BITS, Tensor, bytes_of
+
+MAX_NODES = 4_000_000
+MAX_DEPTH = 64
+_MODULE_PARTS = ("_parameters", "_buffers", "_modules")
+
+
+@dataclass
+class Found:
+    """Tensors by name, and the shape of the top level."""
+
+    tensors: list[Tensor] = field(default_factory=list)
+    top_keys: list[str] = field(default_factory=list)
+    containers: list[tuple[str, int]] = field(default_factory=list)
+    root: str = ""
+    storages: dict[str, Storage] = field(default_factory=dict)
+    cut: bool = False
+    """Whether the budget ended the walk."""
+
+
+def find_tensors(value: Any, file: str) -> Found:
+    """Every tensor reachable from `value`, named by the keys that lead to it.
+
+    Entries of the dictionary at the top keep their key and have no role; what lies deeper is `nested`, below a key
+    that names an optimizer `optimizer`, in a pickled module `module`.
+    """
+    found = Found()
+    if isinstance(value, Mapping):
+        found.top_keys = [str(key) for key, _ in value.pairs][:100_000]
+    elif isinstance(value, Call):
+        found.root = value.name
+    stack: list[tuple[str, Any, int, str]] = [("", value, 0, "")]
+    seen: set[int] = set()
+    nodes = 0
+    while stack:
+        path, item, depth, role = stack.pop()
+        nodes += 1
+        if nodes > MAX_NODES:
+            found.cut = True
+            break
+        if isinstance(item, TensorValue):
+            found.tensors.append(_tensor(path, item, file, role))
+            if item.storage is not None:
+                found.storages[item.storage.key] = item.storage
+            continue
+        if not isinstance(item, Mapping | Call | list | tuple) or depth > MAX_DEPTH:
+            continue
+        if not isinstance(item, tuple):
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+        children = _children(item, depth)
+        stack.extend(
+            (_join(path, name), child, depth + 1, _role(role, name, depth, item))
+            for name, child in reversed(children)
+        )
+    found.containers = _count(found.tensors, value)
+    return found
+
+
+def _children(item: Mapping | Call | list[Any] | tuple[Any, ...], depth: int) -> list[tuple[str, Any]]:
+    """What lies one step below, with the name of the step; an empty name adds none."""
+    if isinstance(item, Mapping):
+        pairs = [(str(key), child) for key, child in item.pairs]
+        return pairs
+    if isinstance(item, Call):
+        return _of_object(item)
+    return [(str(index), child) for index, child in enumerate(item)]
+
+
+def _of_object(item: Call) -> list[tuple[str, Any]]:
+    """Parts of an object: a module's parameters, buffers and children, else its state and arguments."""
+    state = item.state
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], Mapping):
+        state = state[0]
+    if isinstance(state, Mapping):
+        fields = state.strings()
+        if any(part in fields for part in _MODULE_PARTS):
+            parts = [fields[part] for part in _MODULE_PARTS if isinstance(fields.get(part), Mapping)]
+            return [(str(key), child) for part in parts for key, child in part.pairs]
+        children = [(str(key), child) for key, child in state.pairs]
+    else:
+        children = [("", state)] if state is not None else []
+    if isinstance(item.arguments, tuple):
+        children += [("", argument) for argument in item.arguments]
+    children += [("", child) for child in item.items or []]
+    return children + [(str(key), child) for key, child in item.pairs or []]
+
+
+def _join(path: str, name: str) -> str:
+    if not name:
+        return path
+    return f"{path}.{name}" if path else name
+
+
+def _role(role: str, name: str, depth: int, parent: Any) -> str:
+    """What the tensors below are."""
+    if role == "optimizer" or (depth <= 1 and name.lower().startswith(("optim", "exp_avg"))):
+        return "optimizer"
+    if isinstance(parent, Call):
+        return "module"
+    return "" if depth == 0 else role or "nested"
+
+
+def _tensor(path: str, value: TensorValue, file: str, role: str) -> Tensor:
+    bits = DTYPE_BITS.get(value.dtype)
+    nbytes = bytes_of(value.dtype, value.shape) if bits is not None else 0
+    storage = value.storage
+    if value.note == "meta":
+        nbytes = 0
+    return Tensor(
+        path or "(tensor)",
+        value.dtype,
+        value.shape,
+        nbytes or 0,
+        file,
+        None,
+        storage.key if storage is not None else "",
+        value.stride,
+        storage.device if storage is not None else "",
+        value.note or role,
+    )
+
+
+def _count(tensors: list[Tensor], value: Any) -> list[tuple[str, int]]:
+    """Top-level keys below which tensors lie, with how many; plain entries are not listed."""
+    if not isinstance(value, Mapping):
+        return []
+    keys = {str(key) for key, child in value.pairs if isinstance(child, Mapping | Call | list | tuple)}
+    counts: dict[str, int] = {}
+    for tensor in tensors:
+        head = tensor.name.partition(".")[0]
+        if head in keys:
+            counts[head] = counts.get(head, 0) + 1
+    return sorted(counts.items(), key=lambda item: -item[1])

@@ -1,0 +1,104 @@
+"""Formats that are named by their first bytes and sized, and whose own readers come with their issues.
+
+Saying what a file is settles many failures already: a GGUF under the name `pytorch_model.bin`, an HDF5 cut short.
+"""
+
+from __future__ import annotations
+
+from tui.core.checkpoint import FileReport
+from tui.core.files import RegularFile
+from tui.core.problems import Problem
+from tui.core.text import bytes_size
+
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"GGUF", "gguf"),
+    (0, b"tjgg", "ggml"),
+    (0, b"lmgg", "ggml"),
+    (0, b"fmgg", "ggml"),
+    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (0, b"\x93NUMPY", "npy"),
+    (4, b"TFL3", "tflite"),
+    (0, b"\xba\x16O/", "fasttext"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ", "xz"),
+    (0, b"7z\xbc\xaf'\x1c", "7z"),
+    (0, b"ZF", "joblib_zlib"),
+    (257, b"ustar", "tar"),
+)
+
+TITLES: dict[str, str] = {
+    "gguf": "GGUF (llama.cpp)",
+    "ggml": "GGML, the format before GGUF",
+    "hdf5": "HDF5 (Keras)",
+    "npy": "a numpy array",
+    "npz": "a zip of numpy arrays",
+    "keras_zip": "a Keras 3 archive",
+    "tflite": "TensorFlow Lite",
+    "onnx": "ONNX",
+    "fasttext": "fastText",
+    "zip": "a zip",
+    "gzip": "a gzip stream",
+    "bzip2": "a bzip2 stream",
+    "xz": "an xz stream",
+    "7z": "a 7-Zip archive",
+    "tar": "a tar archive",
+    "joblib_zlib": "a zlib stream of joblib",
+    "safetensors": "safetensors",
+    "torch_zip": "a torch zip",
+    "torch_legacy": "a legacy torch file",
+    "torchscript": "a TorchScript archive",
+    "pickle": "a pickle",
+    "lfs_pointer": "a git-lfs pointer",
+    "html": "an HTML page",
+    "empty": "empty",
+    "zeros": "all zeros",
+    "unknown": "of no known format",
+}
+"""Formats in words."""
+
+
+def identify(head: bytes, name: str) -> str:
+    """The format's name, empty where the bytes are none of these."""
+    for offset, magic, kind in _MAGIC:
+        if head[offset : offset + len(magic)] == magic:
+            return kind
+    if name.endswith(".onnx") and head[:1] == b"\x08":
+        return "onnx"
+    return ""
+
+
+def matches(head: bytes, name: str, size: int) -> bool:
+    """Whether the first bytes are one of the signatures above."""
+    return bool(identify(head, name))
+
+
+def read(file: RegularFile) -> FileReport:
+    """The file's kind, size, and for HDF5 whether it ends where its superblock says."""
+    kind = identify(file.head(512), file.name)
+    report = FileReport(file.name, kind, file.size, modified=file.modified, allocated=file.blocks)
+    if kind == "hdf5":
+        problem = _hdf5_cut(file)
+        return report if problem is None else report.with_problems(problem)
+    return report
+
+
+def _hdf5_cut(file: RegularFile) -> Problem | None:
+    """Whether the file is shorter than its superblock's end-of-file address (HDF5 format, versions 0 to 3)."""
+    head = file.head(96)
+    if len(head) < 48:
+        return Problem("hdf5-truncated", f"has {file.size} bytes, less than a superblock", file.name, file.size)
+    version = head[8]
+    offset = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)
+    if offset is None or len(head) < offset + 8:
+        return None
+    end = int.from_bytes(head[offset : offset + 8], "little")
+    if end <= file.size or end >= 1 << 63:
+        return None
+    return Problem(
+        "hdf5-truncated",
+        f"the superblock says {end:,} bytes, the file has {file.size:,}: {bytes_size(end - file.size)} are missing",
+        file.name,
+        file.size,
+        loader_error=("OSError", f"Unable to synchronously open file (truncated file: eof = {file.size}"),
+    )

@@ -1,0 +1,256 @@
+"""safetensors: the header alone, checked as the library checks it.
+
+Mirrors `safetensors/src/tensor.rs` (0.8): `read_metadata`, then `Metadata::validate`. Every way in which the library
+refuses a file becomes a `Problem` that carries the library's own words.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import msgspec
+
+from tui.core.checkpoint import FileReport
+from tui.core.files import RegularFile
+from tui.core.json_text import parse
+from tui.core.problems import Problem
+from tui.core.tensors import DTYPE_BITS, Tensor
+from tui.core.text import bytes_size, count_of, listing
+
+MAX_HEADER = 100_000_000
+"""The library's own limit (`MAX_HEADER_SIZE`)."""
+
+_DTYPES = frozenset(
+    "BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 "
+    "F64 I64 U64".split()
+)
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """One tensor of the header; `__metadata__` decodes to the defaults."""
+
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    data_offsets: tuple[int, int] = (-1, -1)
+
+
+class _Metadata(msgspec.Struct):
+    """Only the free-text part of the header."""
+
+    values: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
+
+
+_ENTRIES = msgspec.json.Decoder(dict[str, _Entry])
+_METADATA = msgspec.json.Decoder(_Metadata)
+
+
+def matches(head: bytes, name: str, size: int) -> bool:
+    """Whether the file begins as safetensors do: a plausible length, then `{`."""
+    if len(head) < 9:
+        return False
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and 2 <= length <= max(MAX_HEADER * 4, size)
+
+
+def read(file: RegularFile) -> FileReport:
+    """The tensors that the header names, and every reason for which the library would refuse the file."""
+    report = FileReport(file.name, "safetensors", file.size, modified=file.modified)
+    if file.size < 8:
+        return report.with_problems(_too_small(file))
+    length = int.from_bytes(file.read(0, 8), "little")
+    refused = _length_problem(file, length)
+    if refused is not None:
+        return report.with_problems(refused)
+    header = file.read(8, length)
+    try:
+        entries = _ENTRIES.decode(header)
+        metadata = _METADATA.decode(header).values if b'"__metadata__"' in header else {}
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        return _read_slowly(file, header, str(error))
+    entries.pop("__metadata__", None)
+    return _assemble(file, entries, metadata, length)
+
+
+def _too_small(file: RegularFile) -> Problem:
+    code = "file-empty-file" if file.size == 0 else "safetensors-truncated"
+    message = "is empty (0 bytes)" if file.size == 0 else f"has {file.size} bytes; a header alone begins with 8"
+    return Problem(code, message, file.name, 0, loader_error=_error("header too small"))
+
+
+def _error(text: str) -> tuple[str, str]:
+    """The exception that `safe_open` raises."""
+    return ("SafetensorError", f"Error while deserializing header: {text}")
+
+
+def _length_problem(file: RegularFile, length: int) -> Problem | None:
+    """Why the header's length cannot be right, or `None`."""
+    if length > MAX_HEADER:
+        return Problem(
+            "safetensors-header-over-100mb" if 8 + length <= file.size else "safetensors-invalid-header",
+            f"header length {length:,} is above the library's limit of {MAX_HEADER:,} bytes",
+            file.name,
+            0,
+            loader_error=_error("header too large"),
+        )
+    if 8 + length > file.size:
+        return Problem(
+            "safetensors-truncated",
+            f"the header alone needs {8 + length:,} bytes, the file has {file.size:,}",
+            file.name,
+            0,
+            loader_error=_error("invalid header length"),
+        )
+    return None
+
+
+def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str, str], length: int) -> FileReport:
+    """Tensors in the order of their bytes, and the checks of `Metadata::validate`."""
+    start = 8 + length
+    name = file.name
+    tensors: list[Tensor] = []
+    problems: list[Problem] = []
+    ordered = sorted(entries.items(), key=_begin)
+    expected = 0
+    for key, entry in ordered:
+        begin, end = entry.data_offsets
+        if not problems:
+            bad = _entry_problem(file, key, entry, expected)
+            if bad is not None:
+                problems.append(bad)
+        expected = end
+        nbytes = max(end - begin, 0)
+        tensors.append(Tensor(key, entry.dtype or "unknown", entry.shape, nbytes, name, start + max(begin, 0)))
+    if not problems:
+        size = _size_problem(file, ordered, start, expected)
+        if size is not None:
+            problems.append(size)
+    return FileReport(
+        name, "safetensors", file.size, tuple(tensors), dict(metadata), tuple(problems), modified=file.modified
+    )
+
+
+def _begin(item: tuple[str, _Entry]) -> tuple[int, int]:
+    return item[1].data_offsets
+
+
+def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) -> Problem | None:
+    """Why one entry is refused, or `None`."""
+    begin, end = entry.data_offsets
+    if entry.dtype not in _DTYPES:
+        words = f"unknown variant `{entry.dtype}`, expected one of `BOOL`, `F4`, …"
+        return _bad(file, key, f"has dtype {entry.dtype or 'missing'}, unknown to safetensors 0.8", _json_error(words))
+    if begin != expected or end < begin:
+        return _bad(
+            file,
+            key,
+            f"takes bytes {begin:,} to {end:,} of the data, where {expected:,} was the next free byte",
+            _error(f"invalid offset for tensor `{key}`"),
+        )
+    if any(size < 0 for size in entry.shape):
+        return _bad(file, key, f"has a negative size in its shape {list(entry.shape)}", _json_error("invalid value"))
+    bits = prod(entry.shape) * DTYPE_BITS[entry.dtype]
+    if bits >= 1 << 64:
+        return _bad(
+            file, key, "has a shape whose size overflows 64 bits", _error("overflow computing buffer size from shape")
+        )
+    if bits % 8 or bits // 8 != end - begin:
+        return _bad(
+            file,
+            key,
+            f"{entry.dtype} {list(entry.shape)} needs {bits // 8:,} bytes, its offsets give {end - begin:,}",
+            _error("invalid shape, data type, or offset for tensor"),
+        )
+    return None
+
+
+def _json_error(words: str) -> tuple[str, str]:
+    return _error(f"invalid JSON in header: {words}")
+
+
+def _bad(file: RegularFile, key: str, words: str, loader: tuple[str, str]) -> Problem:
+    """An entry of the header that the library refuses."""
+    return Problem("safetensors-invalid-header", f"tensor {key} {words}", file.name, 8, loader_error=loader)
+
+
+def _size_problem(file: RegularFile, ordered: list[tuple[str, _Entry]], start: int, end: int) -> Problem | None:
+    """Data that the file lacks, or bytes beyond the last tensor."""
+    promised = start + end
+    if promised == file.size:
+        return None
+    if promised < file.size:
+        return Problem(
+            "safetensors-trailing-bytes",
+            f"{count_of(file.size - promised, 'byte')} after the last tensor ends at {promised:,}",
+            file.name,
+            promised,
+            loader_error=_error("incomplete metadata, file not fully covered"),
+        )
+    lost = [key for key, entry in ordered if start + entry.data_offsets[1] > file.size]
+    return Problem(
+        "safetensors-truncated",
+        f"header promises {promised:,} bytes, the file has {file.size:,}: {bytes_size(promised - file.size)} are missing",
+        file.name,
+        file.size,
+        loader_error=_error("incomplete metadata, file not fully covered"),
+        detail=(f"{len(lost):,} of {count_of(len(ordered), 'tensor')} incomplete: {listing(lost)}",),
+    )
+
+
+def _read_slowly(file: RegularFile, header: bytes, reason: str) -> FileReport:
+    """A header that does not decode: say why, and list what of it can be read."""
+    document = parse(header)
+    report = FileReport(file.name, "safetensors", file.size, modified=file.modified)
+    if document.error is not None:
+        return report.with_problems(_not_json(file, header, document.error.message, document.error.offset))
+    if not isinstance(document.value, dict):
+        return report.with_problems(_not_json(file, header, "is not an object", 0))
+    tensors = tuple(
+        tensor for key, value in document.value.items() if (tensor := _loose(file, key, value, 8 + len(header)))
+    )
+    problem = Problem(
+        "safetensors-invalid-header",
+        f"the header does not have the form of one: {reason}",
+        file.name,
+        8,
+        loader_error=_json_error(reason),
+    )
+    return FileReport(file.name, "safetensors", file.size, tensors, {}, (problem,), modified=file.modified)
+
+
+def _not_json(file: RegularFile, header: bytes, reason: str, offset: int) -> Problem:
+    """The header is no JSON; NUL padding and zeroed files are told apart."""
+    stripped = header.rstrip(b"\0")
+    if not stripped:
+        return Problem(
+            "safetensors-invalid-header", "the header is all zero bytes", file.name, 8, loader_error=_json_error(reason)
+        )
+    if stripped != header and parse(stripped).error is None:
+        return Problem(
+            "safetensors-nul-padding",
+            f"the header is padded with {len(header) - len(stripped)} NUL bytes; the format wants spaces",
+            file.name,
+            8 + len(stripped),
+            loader_error=_json_error("trailing characters"),
+        )
+    kind = "invalid UTF-8 in header" if reason.startswith("not UTF-8") else "invalid JSON in header"
+    return Problem(
+        "safetensors-invalid-header",
+        f"the header is no JSON: {reason} at byte {8 + offset:,}",
+        file.name,
+        8 + offset,
+        loader_error=_error(f"{kind}: {reason}"),
+    )
+
+
+def _loose(file: RegularFile, key: Any, value: Any, start: int) -> Tensor | None:
+    """A tensor from an entry of any form, or `None` where it is not one."""
+    if key == "__metadata__" or not isinstance(value, dict):
+        return None
+    shape, offsets = value.get("shape"), value.get("data_offsets")
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        return None
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(item) is int for item in offsets):
+        return None
+    nbytes = max(offsets[1] - offsets[0], 0)
+    return Tensor(str(key), str(value.get("dtype")), tuple(shape), nbytes, file.name, start + max(offsets[0], 0))

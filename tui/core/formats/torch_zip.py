@@ -1,0 +1,174 @@
+"""torch's zip format (`torch.save` since 1.6) and TorchScript archives.
+
+`data.pkl` is walked symbolically; the storages are checked by size against the archive's directory and never read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tui.core.checkpoint import FileReport, PickleReport
+from tui.core.files import RegularFile
+from tui.core.formats.pickles.judge import judge
+from tui.core.formats.pickles.machine import Machine, PickleBroken, Source, Trace
+from tui.core.formats.pickles.walk import Found, find_tensors
+from tui.core.formats.zip_directory import Member, ZipBroken, list_members, read_member
+from tui.core.problems import Problem
+from tui.core.tensors import DTYPE_BITS
+from tui.core.text import bytes_size, count_of, listing
+
+MAX_PICKLE = 256 << 20
+
+
+def matches(head: bytes, name: str, size: int) -> bool:
+    """Whether the file begins as a zip does; `read` tells torch's from others."""
+    return head[:4] == b"PK\x03\x04"
+
+
+def read(file: RegularFile) -> FileReport:
+    """Tensors, globals and the archive's integrity; a zip that is not torch's comes back as format `zip`."""
+    report = FileReport(file.name, "torch_zip", file.size, modified=file.modified, allocated=file.blocks)
+    try:
+        members = list_members(file)
+    except ZipBroken as broken:
+        return report.with_problems(_unlistable(file, broken))
+    records, root = _records(members)
+    if "data.pkl" not in records:
+        return _other_zip(report, members)
+    script = "constants.pkl" in records
+    report = replace(report, format="torchscript" if script else "torch_zip")
+    try:
+        data = read_member(file, records["data.pkl"], MAX_PICKLE)
+    except ZipBroken as broken:
+        return report.with_problems(_corrupt(file, str(broken), "data.pkl"))
+    traces, found, broken_at = read_stream(data, file.name)
+    pickle = judge(traces, found, broken_at)
+    if script:
+        pickle = _scripted(pickle)
+    problems = _structure(file, members, records, found)
+    metadata = _metadata(file, records, root)
+    return replace(
+        report, tensors=tuple(found.tensors), metadata=metadata, problems=tuple(problems), pickle=pickle
+    )
+
+
+def read_stream(data: bytes, name: str) -> tuple[list[Trace], Found, str]:
+    """One pickle in memory: its trace, its tensors, and why it broke (empty where it did not)."""
+    machine = Machine(Source(None, data))
+    try:
+        trace = machine.run()
+    except PickleBroken as error:
+        machine.trace.refuse("")
+        value = machine.stack[0] if machine.stack else None
+        return [machine.trace], find_tensors(value, name), f"the pickle breaks at byte {error.offset:,}: {error}"
+    if trace.end < len(data) and data[trace.end :].strip(b"\0"):
+        trace.flag("suspicious", f"{count_of(len(data) - trace.end, 'byte')} follow the end of the pickle")
+    return [trace], find_tensors(trace.value, name), ""
+
+
+def _records(members: list[Member]) -> tuple[dict[str, Member], str]:
+    """Members by their name below the archive's root, which is the first path component of the first member."""
+    root = members[0].name.partition("/")[0] if members and "/" in members[0].name else ""
+    prefix = f"{root}/" if root else ""
+    return {member.name.removeprefix(prefix): member for member in reversed(members)}, root
+
+
+def _other_zip(report: FileReport, members: list[Member]) -> FileReport:
+    names = [member.name for member in members]
+    if "config.json" in names and any(name.endswith(".weights.h5") for name in names):
+        return replace(report, format="keras_zip", metadata={"members": names[:50]})
+    if names and all(name.endswith(".npy") for name in names):
+        return replace(report, format="npz", metadata={"members": names[:50]})
+    problem = Problem(
+        "zip-not-a-checkpoint",
+        f"is a zip of {count_of(len(names), 'member')} without data.pkl: {listing(names)}",
+        report.name,
+        loader_error=(
+            "RuntimeError",
+            "PytorchStreamReader failed locating file data.pkl: file not found",
+        ),
+    )
+    return replace(report, format="zip", metadata={"members": names[:50]}).with_problems(problem)
+
+
+def _unlistable(file: RegularFile, broken: ZipBroken) -> Problem:
+    if broken.kind == "no-directory":
+        return Problem(
+            "zip-no-central-dir",
+            f"begins as a torch zip, but {broken}: the file ends at byte {file.size:,}, cut off",
+            file.name,
+            file.size,
+            loader_error=(
+                "RuntimeError",
+                "PytorchStreamReader failed reading zip archive: failed finding central directory",
+            ),
+        )
+    return _corrupt(file, str(broken), "")
+
+
+def _corrupt(file: RegularFile, words: str, record: str) -> Problem:
+    return Problem(
+        "zip-record-corrupt",
+        words,
+        file.name,
+        loader_error=(
+            "RuntimeError",
+            f"PytorchStreamReader failed reading {f'file {record}' if record else 'zip archive'}: invalid header or "
+            "archive is corrupted",
+        ),
+    )
+
+
+def _scripted(pickle: PickleReport) -> PickleReport:
+    """A TorchScript archive is a program: never below `needs_code`, and refused by `weights_only`."""
+    return replace(
+        pickle,
+        level="needs_code" if pickle.level == "tensors_only" else pickle.level,
+        reasons=("is a TorchScript archive: it holds a program, not only weights", *pickle.reasons),
+        weights_only_error=(
+            "RuntimeError",
+            "Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``.",
+        ),
+    )
+
+
+def _structure(file: RegularFile, members: list[Member], records: dict[str, Member], found: Found) -> list[Problem]:
+    """Storages that are absent, of the wrong size, or cut off; duplicate members."""
+    problems: list[Problem] = []
+    if len({member.name for member in members}) < len(members):
+        problems.append(Problem("zip-duplicate-member", "two members of the archive share a name", file.name))
+    missing: list[str] = []
+    wrong: list[str] = []
+    for key, storage in found.storages.items():
+        member = records.get(f"data/{key}")
+        if member is None:
+            missing.append(f"data/{key}")
+            continue
+        bits = DTYPE_BITS.get(storage.dtype)
+        if bits is not None and storage.numel >= 0 and member.size != storage.numel * bits // 8:
+            wrong.append(f"data/{key} has {member.size:,} bytes, {storage.numel * bits // 8:,} are needed")
+    if missing:
+        problems.append(_corrupt(file, f"{count_of(len(missing), 'storage')} absent: {listing(missing)}", missing[0]))
+    if wrong:
+        problems.append(
+            _corrupt(file, f"{count_of(len(wrong), 'storage')} of the wrong size: {listing(wrong)}", wrong[0].split()[0])
+        )
+    beyond = [member.name for member in members if member.header + 30 + member.compressed > file.size]
+    if beyond:
+        problems.append(_corrupt(file, f"{count_of(len(beyond), 'member')} beyond the end: {listing(beyond)}", ""))
+    return problems
+
+
+def _metadata(file: RegularFile, records: dict[str, Member], root: str) -> dict[str, str]:
+    """What the archive says about itself: version, byte order, name."""
+    out = {"archive": root}
+    for record in ("version", ".format_version", "byteorder"):
+        member = records.get(record)
+        if member is not None and member.size < 64:
+            try:
+                out[record.lstrip(".")] = read_member(file, member, 64).decode("ascii", "replace").strip()
+            except ZipBroken:
+                continue
+    stored = sum(member.size for name, member in records.items() if name.startswith("data/"))
+    out["stored"] = bytes_size(stored)
+    return out

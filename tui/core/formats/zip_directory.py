@@ -1,0 +1,153 @@
+"""A zip's central directory, read as torch's reader (miniz) reads it: the central directory alone decides.
+
+`zipfile` is not used: it trusts local names, keeps the last of two members with one name, and reads member data.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+from tui.core.files import FileProblem, RegularFile
+
+MAX_ENTRIES = 200_000
+MAX_DIRECTORY = 256 << 20
+_END = b"PK\x05\x06"
+_END64 = b"PK\x06\x06"
+_LOCATOR64 = b"PK\x06\x07"
+
+
+class ZipBroken(Exception):
+    """The archive cannot be listed; `kind` is `no-directory` or `corrupt`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of the central directory."""
+
+    name: str
+    method: int
+    compressed: int
+    size: int
+    header: int
+    """Offset of the local header."""
+
+    crc: int
+
+
+def list_members(file: RegularFile) -> list[Member]:
+    """Every entry of the central directory, in its order, duplicates included."""
+    offset, size, count = _locate(file)
+    if count > MAX_ENTRIES or size > MAX_DIRECTORY:
+        raise ZipBroken("corrupt", f"lists {count:,} members in {size:,} bytes: more than is read")
+    if offset + size > file.size:
+        raise ZipBroken("corrupt", f"the directory at {offset:,} reaches beyond the end of the file")
+    data = file.read(offset, size)
+    members: list[Member] = []
+    position = 0
+    while position + 46 <= len(data) and len(members) < count:
+        if data[position : position + 4] != b"PK\x01\x02":
+            raise ZipBroken("corrupt", f"entry {len(members)} of the directory is damaged")
+        member, position = _entry(data, position)
+        members.append(member)
+    if len(members) < count:
+        raise ZipBroken("corrupt", f"the directory holds {len(members):,} of the {count:,} entries it announces")
+    return members
+
+
+def _locate(file: RegularFile) -> tuple[int, int, int]:
+    """Offset, size and entry count of the central directory."""
+    tail_start = max(0, file.size - (22 + 0xFFFF))
+    tail = file.read(tail_start, file.size - tail_start)
+    found = tail.rfind(_END)
+    if found < 0 or found + 22 > len(tail):
+        raise ZipBroken("no-directory", "the directory at the end of the archive is missing")
+    count, size, offset = struct.unpack_from("<HII", tail, found + 10)
+    if count == 0xFFFF or size == 0xFFFFFFFF or offset == 0xFFFFFFFF:
+        return _locate64(file, tail_start + found)
+    return offset, size, count
+
+
+def _locate64(file: RegularFile, end: int) -> tuple[int, int, int]:
+    """The same from the zip64 records before the end record."""
+    locator = file.read(end - 20, 20) if end >= 20 else b""
+    if locator[:4] != _LOCATOR64:
+        raise ZipBroken("corrupt", "the zip64 locator is missing")
+    (position,) = struct.unpack_from("<Q", locator, 8)
+    if position + 56 > file.size:
+        raise ZipBroken("corrupt", "the zip64 end record lies beyond the file")
+    record = file.read(position, 56)
+    if record[:4] != _END64:
+        raise ZipBroken("corrupt", "the zip64 end record is damaged")
+    count, size, offset = struct.unpack_from("<QQQ", record, 32)
+    return offset, size, count
+
+
+def _entry(data: bytes, position: int) -> tuple[Member, int]:
+    """One entry, and where the next begins."""
+    method, _, _, crc, compressed, size, name_length, extra_length, comment_length = struct.unpack_from(
+        "<HHHIIIHHH", data, position + 10
+    )
+    (header,) = struct.unpack_from("<I", data, position + 42)
+    start = position + 46
+    name = data[start : start + name_length].decode("utf-8", "backslashreplace")
+    extra = data[start + name_length : start + name_length + extra_length]
+    if 0xFFFFFFFF in (size, compressed, header):
+        size, compressed, header = _wide(extra, size, compressed, header)
+    return Member(name, method, compressed, size, header, crc), start + name_length + extra_length + comment_length
+
+
+def _wide(extra: bytes, size: int, compressed: int, header: int) -> tuple[int, int, int]:
+    """64-bit values from the zip64 extra field."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, position)
+        body = extra[position + 4 : position + 4 + length]
+        if kind == 1:
+            values = [int.from_bytes(body[index : index + 8], "little") for index in range(0, len(body) - 7, 8)]
+            wide = iter(values)
+            size = next(wide, size) if size == 0xFFFFFFFF else size
+            compressed = next(wide, compressed) if compressed == 0xFFFFFFFF else compressed
+            header = next(wide, header) if header == 0xFFFFFFFF else header
+            break
+        position += 4 + length
+    return size, compressed, header
+
+
+def data_offset(file: RegularFile, member: Member) -> int:
+    """Where a member's bytes begin; `ZipBroken` where its local header is no such thing."""
+    try:
+        header = file.read(member.header, 30)
+    except FileProblem:
+        raise ZipBroken("corrupt", f"{member.name}: its place at {member.header:,} is beyond the file") from None
+    if header[:4] != b"PK\x03\x04":
+        raise ZipBroken("corrupt", f"{member.name}: no local header at {member.header:,}")
+    name_length, extra_length = struct.unpack_from("<HH", header, 26)
+    return member.header + 30 + int(name_length) + int(extra_length)
+
+
+def read_member(file: RegularFile, member: Member, limit: int) -> bytes:
+    """A member's content, stored or deflated, at most `limit` bytes; `ZipBroken` otherwise."""
+    start = data_offset(file, member)
+    if member.size > limit:
+        raise ZipBroken("corrupt", f"{member.name}: {member.size:,} bytes, at most {limit:,} are read")
+    if start + member.compressed > file.size:
+        raise ZipBroken("corrupt", f"{member.name}: reaches beyond the end of the file")
+    raw = file.read(start, member.compressed)
+    if member.method == 0:
+        return raw
+    if member.method != 8:
+        raise ZipBroken("corrupt", f"{member.name}: compressed by method {member.method}, which torch does not read")
+    inflater = zlib.decompressobj(-15)
+    try:
+        data = inflater.decompress(raw, limit + 1)
+    except zlib.error as error:
+        raise ZipBroken("corrupt", f"{member.name}: {error}") from None
+    if len(data) > limit:
+        raise ZipBroken("corrupt", f"{member.name}: inflates past {limit:,} bytes")
+    return data

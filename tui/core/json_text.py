@@ -1,0 +1,85 @@
+"""JSON in and out: bounded reading of files that may be hostile, and output that no terminal acts on."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+MAX_JSON_BYTES = 64 << 20
+"""A `tokenizer.json` of 30 MB is real; nothing that we parse whole is larger."""
+
+_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]")
+
+
+class _NotFinite:
+    """Notes that a file held NaN or Infinity."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def __call__(self, text: str) -> float:
+        self.found.append(text)
+        return float(text.replace("Infinity", "inf").replace("NaN", "nan"))
+
+
+@dataclass(frozen=True)
+class JsonError:
+    """Why a text is not JSON: the message of Python's own parser, and where."""
+
+    message: str
+    line: int = 0
+    column: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class JsonDocument:
+    """A parsed JSON file, or the reason it could not be parsed."""
+
+    value: Any = None
+    error: JsonError | None = None
+    not_finite: tuple[str, ...] = ()
+
+
+def parse(data: bytes) -> JsonDocument:
+    """`data` as JSON the way `json.load` reads it, never raising; at most `MAX_JSON_BYTES`."""
+    if len(data) > MAX_JSON_BYTES:
+        return JsonDocument(error=JsonError(f"larger than {MAX_JSON_BYTES >> 20} MiB: not read"))
+    constants = _NotFinite()
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=constants)
+    except UnicodeDecodeError as error:
+        return JsonDocument(error=JsonError(f"not UTF-8: {error.reason} at byte {error.start}", offset=error.start))
+    except json.JSONDecodeError as error:
+        return JsonDocument(error=JsonError(error.msg, error.lineno, error.colno, error.pos))
+    except RecursionError:
+        return JsonDocument(error=JsonError("nested too deeply"))
+    except ValueError as error:
+        return JsonDocument(error=JsonError(str(error)[:200]))
+    return JsonDocument(value=value, not_finite=tuple(constants.found[:8]))
+
+
+def dumps(value: Any, *, indent: int | None = 1) -> str:
+    """`value` as JSON in which every control, C1, bidi and surrogate character is `\\uXXXX`."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=_plain, allow_nan=False)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and sets are lists; anything else is its text."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)
+
+
+def finite(value: Any) -> Any:
+    """`value` with NaN and Infinity as the strings that Python's parser reads back."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

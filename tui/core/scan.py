@@ -1,0 +1,148 @@
+"""From a path to the checkpoints below it: iterative, bounded, and without ever raising on what it meets.
+
+Directories that cannot be read, dangling links, loops, FIFOs and devices become rows.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.assemble import is_checkpoint_directory, is_weight_name, read_directory, read_one_file
+from tui.core.checkpoint import Checkpoint
+from tui.core.files import kind_of
+from tui.core.problems import Problem
+
+MAX_DEPTH = 40
+MAX_ENTRIES = 2_000_000
+SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".cache", ".venv", "venv", "site-packages", ".locks"})
+"""Directories in which nobody keeps checkpoints and which hold many files."""
+
+_STANDALONE = frozenset("optimizer.pt scheduler.pt scaler.pt training_args.bin optimizer.bin".split())
+
+
+@dataclass(frozen=True)
+class Found:
+    """One row of a scan: a checkpoint that is not read yet, or something that cannot be one."""
+
+    path: str
+    """As the user wrote it, joined with what was found below it."""
+
+    location: Path
+    is_directory: bool
+    names: frozenset[str] = frozenset()
+    problem: Problem | None = None
+
+    def read(self) -> Checkpoint:
+        """Read the headers; problems are carried."""
+        if self.problem is not None:
+            return Checkpoint(self.path, self.location, "unknown", problems=(self.problem,), is_file=not self.is_directory)
+        if not self.is_directory:
+            return read_one_file(self.location, self.path)
+        try:
+            return read_directory(self.location, self.path, self.names or None)
+        except OSError as error:
+            problem = Problem("directory-unreadable", f"cannot be listed: {error.strerror or error}")
+            return Checkpoint(self.path, self.location, "unknown", problems=(problem,))
+
+
+def scan(path: Path, shown: str) -> Iterator[Found]:
+    """Rows below `path`, each as soon as it is known; `path` must exist."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        problem = Problem("file-unreadable", f"cannot be opened: {error.strerror or error}")
+        yield Found(shown, path, False, problem=problem)
+        return
+    if stat.S_ISDIR(mode):
+        yield from _directories(path, shown)
+    elif stat.S_ISREG(mode):
+        yield Found(shown, path, False)
+    else:
+        yield Found(
+            shown, path, False, problem=Problem("file-not-regular", f"is {kind_of(mode)}, not a regular file", path.name)
+        )
+
+
+def _directories(root: Path, shown: str) -> Iterator[Found]:
+    """Depth first in name order; a directory entered before (a loop of links) is not entered again."""
+    stack: list[tuple[Path, str, int]] = [(root, shown, 0)]
+    entered: set[tuple[int, int]] = set()
+    budget = MAX_ENTRIES
+    while stack and budget > 0:
+        here, label, depth = stack.pop()
+        try:
+            identity = os.stat(here)
+            entries = list(os.scandir(here))
+        except OSError as error:
+            message = f"cannot be listed: {error.strerror or error}"
+            yield Found(label, here, True, problem=Problem("directory-unreadable", message))
+            continue
+        if (identity.st_dev, identity.st_ino) in entered:
+            continue
+        entered.add((identity.st_dev, identity.st_ino))
+        budget -= len(entries)
+        yield from _rows(here, label, entries)
+        if depth < MAX_DEPTH:
+            below = [entry.name for entry in entries if _enters(entry)]
+            stack.extend((here / name, _label(label, name), depth + 1) for name in sorted(below, reverse=True))
+
+
+def _enters(entry: os.DirEntry[str]) -> bool:
+    """Whether a directory is looked into."""
+    if entry.name in SKIPPED:
+        return False
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _label(parent: str, name: str) -> str:
+    return name if parent == "." else os.path.join(parent, name)
+
+
+def _rows(here: Path, label: str, entries: list[os.DirEntry[str]]) -> Iterator[Found]:
+    """What one directory gives: itself as a checkpoint, or each weight file in it."""
+    files: dict[str, os.DirEntry[str]] = {}
+    odd: list[Found] = []
+    for entry in entries:
+        found = _odd(entry, label, here)
+        if found is not None:
+            odd.append(found)
+        elif not _is_directory(entry):
+            files[entry.name] = entry
+    names = frozenset(files) | frozenset(item.location.name for item in odd)
+    if is_checkpoint_directory(names):
+        yield Found(label, here, True, names)
+        return
+    yield from odd
+    for name in sorted(files):
+        if is_weight_name(name) and name not in _STANDALONE:
+            yield Found(_label(label, name), here / name, False)
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _odd(entry: os.DirEntry[str], label: str, here: Path) -> Found | None:
+    """A row for an entry under a weight's name that is no file: dangling link, loop, FIFO, device, socket."""
+    if not is_weight_name(entry.name):
+        return None
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:
+        looped = "is a symbolic link that leads nowhere" if entry.is_symlink() else f"{error.strerror or error}"
+        problem = Problem("hub-dangling-symlink", looped, entry.name)
+        return Found(_label(label, entry.name), here / entry.name, False, problem=problem)
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    problem = Problem("file-not-regular", f"is {kind_of(mode)}, not a regular file", entry.name)
+    return Found(_label(label, entry.name), here / entry.name, False, problem=problem)

@@ -1,0 +1,3 @@
+"""The explorer: the only place that imports Textual."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Pure functions from core data to text for the screen."""
+
+from __future__ import annotations

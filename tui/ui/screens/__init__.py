@@ -1,0 +1,3 @@
+"""Screens of the explorer: they compose widgets and route messages."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Panes of the explorer, each with its own messages."""
+
+from __future__ import annotations

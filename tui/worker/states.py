@@ -1,0 +1,41 @@
+"""The checkpoint side of a comparison: names, dtypes and shapes as meta tensors, no byte of weight."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple
+
+_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "BOOL": "bool",
+    "C64": "complex64", "C128": "complex128", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}  # fmt: skip
+
+
+class State:
+    """One opened checkpoint: tensors by name in the loader's order."""
+
+    def __init__(self, tensors: List[List[Any]], first: int, others: List[str]) -> None:
+        """`tensors` are `[name, dtype, shape]`; the first `first` of them lie in the first file."""
+        import torch
+
+        self.meta: Dict[str, Any] = {}
+        for name, dtype, shape in tensors:
+            kind = getattr(torch, _DTYPES.get(dtype, "float32"), torch.float32)
+            self.meta[name] = torch.empty(shape, dtype=kind, device="meta")
+        self.first = dict(list(self.meta.items())[:first]) if first else self.meta
+        for name in others:
+            self.meta.setdefault(name, {})
+        self._order: Optional[List[str]] = None
+        self.renames: Dict[Any, List[Tuple[str, str, Optional[str]]]] = {}
+
+    def ordered(self, key: Any) -> List[str]:
+        """Names in the order in which the loader walks them."""
+        if self._order is None:
+            self._order = sorted(self.meta, key=key)
+        return self._order
+
+    def shape(self, name: str) -> Optional[List[int]]:
+        """A tensor's shape, `None` for an entry that is no tensor."""
+        value = self.meta.get(name)
+        return list(value.shape) if hasattr(value, "shape") else None
