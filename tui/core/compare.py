@@ -1,0 +1,289 @@
+"""The comparison of config and weights as the loader sees it, and edits of a config.
+
+The worker computes it with the loader's own code; this module holds its answer, folds it, and is the one place from
+which view, JSON and report take it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.json_text import finite
+from tui.core.text import shape_text
+from tui.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A key whose tensor has another shape in the file than in the model."""
+
+    key: str
+    checkpoint: tuple[int, ...]
+    model: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A config field that explains differences: its value, and the one the weights suggest."""
+
+    field: str
+    config: Any
+    weights: Any
+    keys: int
+    """Model keys that match once the field has the suggested value."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor of the model or of the file, with both names and both shapes."""
+
+    key: str
+    """The model's name, or the file's where the model has none."""
+
+    sources: tuple[str, ...]
+    status: str
+    """`ok`, `missing`, `unexpected`, `mismatch` or `conversion`."""
+
+    model: tuple[int, ...] | None
+    checkpoint: tuple[int, ...] | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `CLASS.from_pretrained(…, ignore_mismatched_sizes=True)` collects, and what the plain call raises."""
+
+    model_class: str | None
+    source: str
+    """`transformers 5.23.0`, or `files` where no loader was asked."""
+
+    loads: bool | None
+    error: tuple[str, str] | None = None
+    stage: str = "done"
+    """Where the loader stops: `class`, `config`, `quantizer`, `files`, `build`, `weights`, or `done`."""
+
+    matched: int = 0
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[Mismatch, ...] = ()
+    conversion: dict[str, str] = field(default_factory=dict)
+    tied: tuple[tuple[str, str], ...] = ()
+    ties_unknown: tuple[tuple[str, str], ...] = ()
+    renamed: dict[str, str] = field(default_factory=dict)
+    fields: tuple[Field, ...] = ()
+    candidates: tuple[dict[str, Any], ...] = ()
+    rows: tuple[Row, ...] = ()
+    model_parameters: int | None = None
+    covered_parameters: int | None = None
+    path: str = "files"
+    """`live`, `audit` or `files`: by which way it was answered."""
+
+    not_audited: str = ""
+    seconds: float = 0.0
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the model's parameters that come from the file."""
+        if not self.model_parameters or self.covered_parameters is None:
+            return None
+        return self.covered_parameters / self.model_parameters
+
+
+def from_answer(answer: dict[str, Any]) -> Comparison:
+    """The worker's answer as a `Comparison`."""
+    error = answer.get("error")
+    missing = tuple(answer.get("missing") or ())
+    unexpected = tuple(answer.get("unexpected") or ())
+    mismatched = tuple(
+        Mismatch(item["key"], tuple(item["checkpoint"]), tuple(item["model"])) for item in answer.get("mismatched") or ()
+    )
+    conversion = answer.get("conversion") or {}
+    return Comparison(
+        model_class=answer.get("model_class"),
+        source=str(answer.get("source", "")),
+        loads=answer.get("loads"),
+        error=(str(error.get("type")), str(error.get("message"))) if isinstance(error, dict) else None,
+        stage=str(answer.get("stage", "done")),
+        matched=int(answer.get("matched") or 0),
+        missing=missing,
+        unexpected=unexpected,
+        mismatched=mismatched,
+        conversion=conversion,
+        tied=tuple((pair[0], pair[1]) for pair in answer.get("tied") or ()),
+        ties_unknown=tuple((pair[0], pair[1]) for pair in answer.get("ties_unknown") or ()),
+        renamed=answer.get("renamed") or {},
+        fields=tuple(
+            Field(str(item["field"]), item["config"], item["weights"], int(item["keys"]))
+            for item in answer.get("fields") or ()
+        ),
+        candidates=tuple(answer.get("candidates") or ()),
+        rows=_rows(answer, set(missing), unexpected, mismatched, conversion),
+        model_parameters=answer.get("model_parameters"),
+        covered_parameters=answer.get("covered_parameters"),
+        path=str(answer.get("path", "live")),
+        not_audited=str(answer.get("not_audited", "")),
+        seconds=float(answer.get("seconds") or 0.0),
+    )
+
+
+def _rows(
+    answer: dict[str, Any],
+    missing: set[str],
+    unexpected: tuple[str, ...],
+    mismatched: tuple[Mismatch, ...],
+    conversion: dict[str, str],
+) -> tuple[Row, ...]:
+    """Rows in the order in which a user wants them: differences first, then what matches."""
+    wrong = {item.key: item for item in mismatched}
+    tied = {target: source for target, source in answer.get("tied") or ()}
+    back = {model: key for key, model in (answer.get("renamed") or {}).items()}
+    rows: list[Row] = []
+    for key, sources, shape, source_shape in answer.get("rows") or ():
+        model = tuple(shape) if shape is not None else None
+        first = tuple(source_shape) if source_shape is not None else None
+        if key in conversion:
+            rows.append(Row(key, tuple(sources), "conversion", model, first, conversion[key].strip().splitlines()[-1]))
+        elif key in wrong:
+            rows.append(Row(key, tuple(sources), "mismatch", wrong[key].model, wrong[key].checkpoint))
+        elif key in missing:
+            rows.append(Row(key, (), "missing", model, None, "newly initialised"))
+        elif not sources:
+            note = f"tied to {tied[key]}" if key in tied else "not stored, as the model allows"
+            rows.append(Row(key, (), "ok", model, None, note))
+        else:
+            rows.append(Row(key, tuple(sources), "ok", model, first))
+    rows.extend(Row(key, (back.get(key, key),), "unexpected", None, None, "not used by this class") for key in unexpected)
+    order = {"mismatch": 0, "conversion": 1, "missing": 2, "unexpected": 3, "ok": 4}
+    return tuple(sorted(rows, key=lambda row: order[row.status]))
+
+
+def from_files(checkpoint: Checkpoint, reason: str) -> Comparison:
+    """Where no loader can be asked: what files alone tell, and why it is no more."""
+    names = (checkpoint.config.mapping if checkpoint.config else {}).get("architectures")
+    cls = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+    return Comparison(cls, "files", None, ("NotAsked", reason), "class")
+
+
+def to_json(comparison: Comparison, path: str) -> dict[str, Any]:
+    """The contract's object for `compare --json`."""
+    error = comparison.error
+    return {
+        "schema": 1,
+        "path": path,
+        "model_class": comparison.model_class,
+        "source": comparison.source,
+        "loads": comparison.loads,
+        "error": {"type": error[0], "message": error[1]} if error is not None else None,
+        "stage": comparison.stage,
+        "answered_by": comparison.path,
+        "matched": comparison.matched,
+        "missing": list(comparison.missing),
+        "unexpected": list(comparison.unexpected),
+        "mismatched": [
+            {"key": item.key, "checkpoint": list(item.checkpoint), "model": list(item.model)}
+            for item in comparison.mismatched
+        ],
+        "conversion_errors": comparison.conversion,
+        "tied": [list(pair) for pair in comparison.tied],
+        "renamed": comparison.renamed,
+        "fields": [
+            {"field": item.field, "config": finite(item.config), "weights": item.weights, "keys": item.keys}
+            for item in comparison.fields
+        ],
+        "candidates": [dict(item) for item in comparison.candidates],
+        "model_parameters": comparison.model_parameters,
+        "covered_parameters": comparison.covered_parameters,
+    }
+
+
+_NUMBER = re.compile(r"(?<![^.])(\d+)(?![^.])")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows that differ only in the numbers of their names: `layers.{0…31}.mlp.weight × 32`."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Row:
+        """The row that stands for the others."""
+        return self.rows[0]
+
+    @property
+    def count(self) -> int:
+        """How many rows are folded."""
+        return len(self.rows)
+
+
+def fold(rows: Iterable[Row]) -> tuple[Fold, ...]:
+    """Rows of one status, pattern and shapes as one `Fold`, in the order of their first."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        pattern = _NUMBER.sub("*", row.key)
+        groups.setdefault((row.status, pattern, row.model, row.checkpoint, bool(row.sources)), []).append(row)
+    return tuple(Fold(fold_names([row.key for row in group]), tuple(group)) for group in groups.values())
+
+
+def fold_names(names: list[str]) -> str:
+    """One name for many that differ only in their numbers."""
+    if len(names) == 1:
+        return names[0]
+    parts = [_NUMBER.split(name) for name in names]
+    out = list(parts[0])
+    for place in range(1, len(out), 2):
+        values = sorted({int(part[place]) for part in parts})
+        out[place] = str(values[0]) if len(values) == 1 else f"{{{values[0]}…{values[-1]}}}"
+    return "".join(out)
+
+
+def row_words(row: Row) -> str:
+    """A row as a line of text."""
+    return f"{row.status:<10} {row.key}  model {shape_text(row.model)}  file {shape_text(row.checkpoint)}"
+
+
+def edited(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`config` with dotted keys set; parts on the way are made where absent."""
+    out = deepcopy(config)
+    for key, value in changes.items():
+        part = out
+        *path, last = key.split(".")
+        for step in path:
+            inner = part.get(step)
+            if not isinstance(inner, dict):
+                inner = {}
+                part[step] = inner
+            part = inner
+        part[last] = value
+        if key == "num_labels":
+            part.pop("id2label", None)
+            part.pop("label2id", None)
+    return out
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`key=value` with a JSON value; a value that is no JSON is a string."""
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise UsageError(f"--set {text!r} is not key=value", "write --set num_labels=5")
+    return key.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """A JSON value, or the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """A config as the text of a config.json."""
+    return json.dumps(config, indent=2, ensure_ascii=True) + "\n"

@@ -1,0 +1,75 @@
+"""What a rule gets, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.compare import Comparison
+from tui.core.estimate import Available, Estimate
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a real load attempt ended, as far as diagnosis needs it."""
+
+    kind: str
+    """`loaded`, `failed`, `killed`, `timeout`, `cancelled` or `refused`."""
+
+    error_type: str = ""
+    message: str = ""
+    traceback: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything known about one checkpoint; `None` means not asked."""
+
+    checkpoint: Checkpoint
+    comparison: Comparison | None = None
+    packages: dict[str, str] | None = None
+    """Packages of the environment that would load it."""
+
+    python: str = ""
+    importable: dict[str, str] | None = None
+    """Pickled names → `found`, `module missing: X`, `name missing`, `unknown`."""
+
+    tokenizer: Checkpoint | None = None
+    """A checkpoint whose tokenizer is to be used instead of the model's own."""
+
+    available: Available | None = None
+    estimate: Estimate | None = None
+    outcome: Outcome | None = None
+    expected: dict[str, Any] = field(default_factory=dict)
+    """Config values that the user counts on."""
+
+    not_asked: str = ""
+    """Why no loader was asked, where it was wanted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One diagnosis."""
+
+    rule: str
+    severity: str
+    title: str
+    """One line that names the cause for this checkpoint."""
+
+    file: str | None = None
+    evidence: tuple[str, ...] = ()
+    cause: str = ""
+    fix: tuple[str, ...] = ()
+    """Commands or snippets, the first being the one to try first."""
+
+    confidence: str = "certain"
+    offset: int | None = None
+
+
+def order(finding: Finding) -> tuple[int, int, str]:
+    """Worst first, certain before likely."""
+    return (SEVERITIES.index(finding.severity), 0 if finding.confidence == "certain" else 1, finding.rule)

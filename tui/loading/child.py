@@ -1,0 +1,222 @@
+"""Starting the child: interpreter, environment, pipes. Shared by the warm worker and by load attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tui.core.text import printable
+from tui.errors import WorkerError
+from tui.worker.protocol import MAX_LINE, OFFLINE, decode, encode
+
+_START = Path(__file__).parent.parent / "worker" / "start.py"
+_KEPT = ("PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "CONDA_PREFIX")
+_MAX_TEXT_LINE = 1 << 16
+
+
+def default_python() -> str:
+    """The app's own interpreter."""
+    return sys.executable
+
+
+def child_environment(place: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A scrubbed environment: no tokens, no agent sockets, no network; home and caches in a directory of its own."""
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment.update(OFFLINE)
+    environment.update(HOME=place, TMPDIR=place, XDG_CACHE_HOME=place, HF_HOME=str(Path(place) / "hf"))
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    environment["PYTHONUSERBASE"] = os.environ.get("PYTHONUSERBASE", str(Path.home() / ".local"))
+    environment["CKPTRIAGE_PATHS"] = os.pathsep.join(_vouched_paths())
+    environment.update(extra or {})
+    return environment
+
+
+def _vouched_paths() -> list[str]:
+    """Absolute `PYTHONPATH` entries that only this user can write to."""
+    out: list[str] = []
+    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if not entry or not Path(entry).is_absolute():
+            continue
+        try:
+            mode = os.stat(entry).st_mode
+        except OSError:
+            continue
+        if not mode & 0o002:
+            out.append(entry)
+    return out
+
+
+class Lines(asyncio.Protocol):
+    """Splits a pipe into lines and hands each to a callback."""
+
+    def __init__(self, receive: Callable[[bytes], None], closed: Callable[[], None], limit: int) -> None:
+        self._receive = receive
+        self._closed = closed
+        self._limit = limit
+        self._pending = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio with what arrived; `\\r` ends a line too, since progress bars use it."""
+        self._pending += data
+        if b"\n" not in data and b"\r" not in data:
+            if len(self._pending) > self._limit:
+                self._receive(bytes(self._pending[: self._limit]))
+                self._pending.clear()
+            return
+        *lines, rest = self._pending.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._pending = bytearray(rest)
+        for line in lines:
+            if line:
+                self._receive(bytes(line))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio when the pipe closed."""
+        if self._pending:
+            self._receive(bytes(self._pending))
+            self._pending.clear()
+        self._closed()
+
+
+class Child:
+    """One child process with a pipe for requests, a pipe for events, and captured output."""
+
+    def __init__(
+        self,
+        python: str,
+        mode: str,
+        on_event: Callable[[dict[str, Any]], None],
+        on_text: Callable[[str, str], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self.python = python
+        self.mode = mode
+        self._on_event = on_event
+        self._on_text = on_text
+        self._on_closed = on_closed
+        self.process: asyncio.subprocess.Process | None = None
+        self._place = ""
+        self._writer: int = -1
+        self._transports: list[asyncio.BaseTransport] = []
+        self._output_open = 0
+        self.drained = asyncio.Event()
+        """Set when every pipe of the child has closed."""
+
+    async def start(self, extra: Mapping[str, str] | None = None) -> None:
+        """Start the interpreter; raises `WorkerError` where it cannot be started."""
+        loop = asyncio.get_running_loop()
+        requests_read, self._writer = os.pipe()
+        events_read, events_write = os.pipe()
+        self._place = tempfile.mkdtemp(prefix="ckptriage-")
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                self.python,
+                "-I",
+                str(_START),
+                self.mode,
+                str(requests_read),
+                str(events_write),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(requests_read, events_write),
+                env=child_environment(self._place, extra),
+                cwd=self._place,
+                start_new_session=True,
+                limit=1 << 20,
+            )
+        except (OSError, ValueError) as error:
+            os.close(events_read)
+            self._remove()
+            raise WorkerError(
+                f"{printable(self.python)} cannot be started: {printable(str(error))}",
+                "pick another interpreter with --python",
+            ) from None
+        finally:
+            os.close(requests_read)
+            os.close(events_write)
+        self._output_open = 3
+        await self._connect(loop, events_read, self._event, MAX_LINE)
+        for stream, name in ((self.process.stdout, "stdout"), (self.process.stderr, "stderr")):
+            self._tap(stream, name)
+
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, receive: Callable[[bytes], None], limit: int
+    ) -> None:
+        pipe = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: Lines(receive, self._one_closed, limit), pipe)
+        self._transports.append(transport)
+
+    def _tap(self, stream: asyncio.StreamReader | None, name: str) -> None:
+        """Redirect an output pipe of the process to lines."""
+        transport: Any = getattr(stream, "_transport", None)
+        if transport is None:
+            self._one_closed()
+            return
+        lines = Lines(lambda line: self._on_text(name, line.decode("utf-8", "replace")), self._one_closed, _MAX_TEXT_LINE)
+        buffered = bytes(getattr(stream, "_buffer", b""))
+        transport.set_protocol(lines)
+        transport.resume_reading()
+        if buffered:
+            lines.data_received(buffered)
+
+    def _event(self, line: bytes) -> None:
+        message = decode(line)
+        if message is None:
+            self._on_text("worker", line[:200].decode("utf-8", "replace"))
+        else:
+            self._on_event(message)
+
+    def _one_closed(self) -> None:
+        self._output_open -= 1
+        if self._output_open <= 0:
+            self.drained.set()
+            self._on_closed()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write one request without blocking the loop."""
+        data = encode(message)
+        if len(data) <= 1 << 15:
+            self._write(data)
+        else:
+            await asyncio.to_thread(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._writer, view) :]
+        except OSError:
+            raise WorkerError("the worker is gone", "it is started again with the next request") from None
+
+    def signal_group(self, number: int = signal.SIGKILL) -> None:
+        """End the child and whatever it started."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        try:
+            os.killpg(self.process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return
+
+    async def close(self) -> None:
+        """End the child, wait for it, and remove its directory."""
+        if self._writer >= 0:
+            os.close(self._writer)
+            self._writer = -1
+        self.signal_group()
+        if self.process is not None:
+            await self.process.wait()
+        for transport in self._transports:
+            transport.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        if self._place:
+            shutil.rmtree(self._place, ignore_errors=True)
+            self._place = ""

@@ -1,0 +1,73 @@
+"""Classes that a checkpoint could be, ranked by how many of the file's tensors they take."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Optional
+
+from ckptriage_worker import configs, direct
+from ckptriage_worker.libraries import transformers
+from ckptriage_worker.states import State
+
+_BUDGET = 4.0
+_MOST = 24
+
+
+def names_for(values: Dict[str, Any]) -> List[str]:
+    """Classes from `architectures`, then every auto mapping's class for the model type."""
+    library = transformers()
+    names: Dict[str, None] = {}
+    for name in values.get("architectures") or []:
+        if isinstance(name, str) and configs.is_model_class(configs._attribute(library, name)):
+            names[name] = None
+    model_type = values.get("model_type")
+    try:
+        from transformers.models.auto import modeling_auto
+    except Exception:
+        return list(names)
+    for attribute in sorted(vars(modeling_auto)):
+        mapping = getattr(modeling_auto, attribute)
+        if attribute.startswith("MODEL_") and attribute.endswith("_MAPPING_NAMES") and model_type in mapping:
+            found = mapping[model_type]
+            for name in found if isinstance(found, (tuple, list)) else [found]:
+                names.setdefault(name, None)
+    return list(names)
+
+
+def rank(request: Dict[str, Any], state: Optional[State]) -> List[Dict[str, Any]]:
+    """`[{class, matched, missing, unexpected, mismatched}]`, best first; `matched` is a fraction of the file's tensors."""
+    values = request.get("values") or {}
+    if state is None or not direct.applies():
+        return [{"class": name, "matched": None} for name in names_for(values)]
+    deadline = time.monotonic() + _BUDGET
+    out = []
+    for name in names_for(values)[:_MOST]:
+        if time.monotonic() > deadline:
+            out.append({"class": name, "matched": None})
+            continue
+        out.append(_one(name, request, state))
+    return sorted(out, key=lambda item: _worth(item))
+
+
+def _one(name: str, request: Dict[str, Any], state: State) -> Dict[str, Any]:
+    try:
+        cls, config, _ = configs.resolve(name, request.get("config"), "")
+        outcome = direct.compare(cls, config, state)
+    except Exception as error:  # a class that cannot be built here is listed without a figure
+        return {"class": name, "matched": None, "error": "%s: %s" % (type(error).__name__, str(error)[:200])}
+    used = {key for target, keys in outcome.sources.items() if target not in outcome.mismatched for key in keys}
+    total = max(len(state.meta), 1)
+    return {
+        "class": cls.__name__,
+        "matched": round(len(used) / total, 4),
+        "missing": len(outcome.missing),
+        "unexpected": len(outcome.unexpected),
+        "mismatched": len(outcome.mismatched),
+    }
+
+
+def _worth(item: Dict[str, Any]) -> Any:
+    """Most of the file taken, least left random, heads before the bare model."""
+    if item["matched"] is None:
+        return (1, 0, 0)
+    return (0, -item["matched"], item.get("missing", 0) + item.get("mismatched", 0))

@@ -1,0 +1,204 @@
+"""The config field behind a mismatch: candidate values are tried through the comparison itself.
+
+The loader's report names tensors only; forty mismatched tensors usually come from one wrong number.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+from collections import Counter
+from typing import Any, Dict, List, Optional, Tuple
+
+from ckptriage_worker import configs, direct
+from ckptriage_worker.states import State
+
+_BUDGET = 6.0
+_MOST_FIELDS = 4
+_INDEX = re.compile(r"\.(\d+)\.")
+_LABELS = "num_labels"
+
+
+def explain(request: Dict[str, Any], state: State, answer: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """`[{field, config, weights, keys}]`: fields that, set to what the weights say, make differences go away.
+
+    `keys` counts the model keys that each explains; the list is ordered, each field on top of those before it.
+    """
+    values = request.get("values")
+    if not isinstance(values, dict) or not direct.applies():
+        return []
+    base = _differing(answer)
+    if not base or not values:
+        return []
+    deadline = time.monotonic() + _BUDGET
+    name = answer["model_class"]
+    found: List[Dict[str, Any]] = []
+    current = copy.deepcopy(values)
+    while base and len(found) < _MOST_FIELDS and time.monotonic() < deadline:
+        best = _best(name, current, state, answer, base, deadline)
+        if best is None:
+            break
+        field, old, new, edited, left, answer = best
+        found.append({"field": field, "config": old, "weights": new, "keys": len(base) - len(left)})
+        current, base = edited, left
+    return found
+
+
+def _differing(answer: Dict[str, Any]) -> Dict[str, int]:
+    """Everything that does not match, by a name that stays the same from one evaluation to the next."""
+    out = {("mismatch " + item["key"]): 1 for item in answer.get("mismatched", [])}
+    out.update(("missing " + key, 1) for key in answer.get("missing", []))
+    out.update(("unexpected " + key, 1) for key in answer.get("unexpected", []))
+    return out
+
+
+def _best(
+    name: str, values: Dict[str, Any], state: State, answer: Dict[str, Any], base: Dict[str, int], deadline: float
+) -> Optional[Tuple[Any, ...]]:
+    """The candidate that leaves the fewest differences, or `None` where none helps."""
+    best = None
+    for field, old, new, edited in _candidates(values, answer):
+        if time.monotonic() > deadline:
+            break
+        tried = _evaluate(name, edited, state)
+        if tried is None:
+            continue
+        left = _differing(tried)
+        if len(left) < len(base) and (best is None or len(left) < len(best[4])):
+            best = (field, old, new, edited, left, tried)
+            if not left:
+                break
+    return best
+
+
+def _evaluate(name: str, values: Dict[str, Any], state: State) -> Optional[Dict[str, Any]]:
+    """The comparison under edited values; `None` where the class cannot be built."""
+    try:
+        cls, config, _ = configs.resolve(name, json.dumps(values), "")
+        outcome = direct.compare(cls, config, state)
+    except Exception:  # a candidate that the class refuses is no candidate
+        return None
+    if outcome.crash is not None or outcome.conversion:
+        return None
+    mismatched = [{"key": key, "checkpoint": pair[0], "model": pair[1]} for key, pair in outcome.mismatched.items()]
+    return {
+        "missing": sorted(outcome.missing),
+        "unexpected": sorted(outcome.unexpected),
+        "mismatched": mismatched,
+        "model_class": name,
+        "rows": [[key] for key in outcome.shapes],
+    }
+
+
+def _candidates(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+    """(field, its value, the value the weights suggest, edited config), likeliest first."""
+    wanted = Counter()  # type: Counter
+    for item in answer.get("mismatched", []):
+        for have, need in zip(item["model"], item["checkpoint"]):
+            if have != need:
+                wanted[(have, need)] += 1
+    out = []
+    for (have, need), _ in wanted.most_common(12):
+        out.extend(_with_value(values, have, need))
+    out.extend(_with_layers(values, answer))
+    out.extend(_with_switches(values, answer))
+    return out[:40]
+
+
+def _with_value(values: Dict[str, Any], have: int, need: int) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+    """Fields whose value is the model's size, or divides it as the weights' size is divided."""
+    out = []
+    labels = _label_count(values)
+    if labels == have:
+        out.append((_LABELS, have, need, _relabelled(values, need)))
+    for path, value in _integers(values):
+        if value == have:
+            out.append((".".join(path), value, need, _edited(values, path, need)))
+    for path, value in _integers(values):
+        if 1 < value != have and have % value == 0 and need % (have // value) == 0 and need // (have // value) > 0:
+            suggested = need // (have // value)
+            out.append((".".join(path), value, suggested, _edited(values, path, suggested)))
+    return out
+
+
+def _label_count(values: Dict[str, Any]) -> int:
+    labels = values.get("id2label")
+    if isinstance(values.get(_LABELS), int):
+        return values[_LABELS]
+    return len(labels) if isinstance(labels, dict) else 2
+
+
+def _relabelled(values: Dict[str, Any], count: int) -> Dict[str, Any]:
+    edited = {key: value for key, value in values.items() if key not in ("id2label", "label2id")}
+    edited[_LABELS] = count
+    return edited
+
+
+def _integers(values: Dict[str, Any], path: Tuple[str, ...] = ()) -> List[Tuple[Tuple[str, ...], int]]:
+    """Every integer of the config and of its parts, with the keys that lead to it."""
+    out = []
+    for key, value in values.items():
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int):
+            out.append((path + (key,), value))
+        elif isinstance(value, dict) and len(path) < 3 and key not in ("id2label", "label2id"):
+            out.extend(_integers(value, path + (key,)))
+    return out
+
+
+def _edited(values: Dict[str, Any], path: Tuple[str, ...], value: Any) -> Dict[str, Any]:
+    edited = copy.deepcopy(values)
+    part = edited
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    if path[-1] in ("num_hidden_layers", "n_layer", "num_layers") and isinstance(part.get("layer_types"), list):
+        types = part["layer_types"]
+        part["layer_types"] = (types * (value // max(len(types), 1) + 1))[:value] if types else types
+    return edited
+
+
+def _with_layers(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+    """Counts of layers: indices in the file against indices in the model."""
+    missing = _index_sets(answer.get("missing", []))
+    unexpected = _index_sets(answer.get("unexpected", []))
+    model = _index_sets([row[0] for row in answer.get("rows", [])])
+    out = []
+    for stem, indices in model.items():
+        have = len(indices)
+        if stem in unexpected and min(unexpected[stem]) >= have:
+            need = max(unexpected[stem]) + 1
+        elif stem in missing and max(missing[stem]) == have - 1:
+            need = have - len(missing[stem])
+        else:
+            continue
+        for path, value in _integers(values):
+            if value == have and need > 0 and need != have:
+                out.append((".".join(path), value, need, _edited(values, path, need)))
+    return out
+
+
+def _index_sets(keys: List[str]) -> Dict[str, set]:
+    """Indices by what stands before them: `encoder.layer` → {0, 1, 2}."""
+    out: Dict[str, set] = {}
+    for key in keys:
+        match = _INDEX.search(key)
+        if match:
+            out.setdefault(key[: match.start()], set()).add(int(match.group(1)))
+    return out
+
+
+def _with_switches(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+    """Tying and biases: switches that decide whether keys exist."""
+    out = []
+    for key, value in values.items():
+        if isinstance(value, bool) and ("tie" in key or "bias" in key):
+            out.append((key, value, not value, _edited(values, (key,), not value)))
+    missing = answer.get("missing", [])
+    if "tie_word_embeddings" not in values and any(name.endswith(("lm_head.weight", "decoder.weight")) for name in missing):
+        edited = dict(values, tie_word_embeddings=True)
+        out.append(("tie_word_embeddings", None, True, edited))
+    return out
