@@ -96,11 +96,23 @@ def read_directory(root: Path, path: str, names: frozenset[str] | None = None) -
         weights=weights,
         problems=tuple(index_problems),
         names=tuple(sorted(entries)),
+        sources=_sources(root, entries),
     )
     checkpoint = replace(checkpoint, kind=_directory_kind(checkpoint))
     if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
         checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
     return checkpoint
+
+
+def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
+    """Text of a few small Python files, read to be parsed and never run."""
+    out: dict[str, str] = {}
+    for name in sorted(entry for entry in entries if entry.endswith(".py"))[:8]:
+        try:
+            out[name] = read_small(root / name, name, 1 << 18).decode("utf-8", "replace")
+        except FileProblem:
+            continue
+    return out
 
 
 def read_one_file(file: Path, path: str) -> Checkpoint:

@@ -166,6 +166,9 @@ class Checkpoint:
     names: tuple[str, ...] = ()
     """Every entry of the directory, so that rules see what is and is not there."""
 
+    sources: dict[str, str] = field(default_factory=dict)
+    """Text of the Python files beside the weights, never executed."""
+
     is_file: bool = False
 
     @cached_property

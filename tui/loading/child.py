@@ -113,6 +113,8 @@ class Child:
         loop = asyncio.get_running_loop()
         requests_read, self._writer = os.pipe()
         events_read, events_write = os.pipe()
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
         self._place = tempfile.mkdtemp(prefix="ckptriage-")
         try:
             self.process = await asyncio.create_subprocess_exec(
@@ -123,28 +125,29 @@ class Child:
                 str(requests_read),
                 str(events_write),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stdout=out_write,
+                stderr=err_write,
                 pass_fds=(requests_read, events_write),
                 env=child_environment(self._place, extra),
                 cwd=self._place,
                 start_new_session=True,
-                limit=1 << 20,
             )
         except (OSError, ValueError) as error:
-            os.close(events_read)
+            for descriptor in (events_read, out_read, err_read, self._writer):
+                os.close(descriptor)
+            self._writer = -1
             self._remove()
             raise WorkerError(
                 f"{printable(self.python)} cannot be started: {printable(str(error))}",
                 "pick another interpreter with --python",
             ) from None
         finally:
-            os.close(requests_read)
-            os.close(events_write)
+            for descriptor in (requests_read, events_write, out_write, err_write):
+                os.close(descriptor)
         self._output_open = 3
         await self._connect(loop, events_read, self._event, MAX_LINE)
-        for stream, name in ((self.process.stdout, "stdout"), (self.process.stderr, "stderr")):
-            self._tap(stream, name)
+        await self._connect(loop, out_read, self._said("stdout"), _MAX_TEXT_LINE)
+        await self._connect(loop, err_read, self._said("stderr"), _MAX_TEXT_LINE)
 
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, descriptor: int, receive: Callable[[bytes], None], limit: int
@@ -153,18 +156,9 @@ class Child:
         transport, _ = await loop.connect_read_pipe(lambda: Lines(receive, self._one_closed, limit), pipe)
         self._transports.append(transport)
 
-    def _tap(self, stream: asyncio.StreamReader | None, name: str) -> None:
-        """Redirect an output pipe of the process to lines."""
-        transport: Any = getattr(stream, "_transport", None)
-        if transport is None:
-            self._one_closed()
-            return
-        lines = Lines(lambda line: self._on_text(name, line.decode("utf-8", "replace")), self._one_closed, _MAX_TEXT_LINE)
-        buffered = bytes(getattr(stream, "_buffer", b""))
-        transport.set_protocol(lines)
-        transport.resume_reading()
-        if buffered:
-            lines.data_received(buffered)
+    def _said(self, stream: str) -> Callable[[bytes], None]:
+        """Hands lines of one output to the text callback."""
+        return lambda line: self._on_text(stream, line.decode("utf-8", "replace"))
 
     def _event(self, line: bytes) -> None:
         message = decode(line)

@@ -1,0 +1,80 @@
+"""`ckptriage check`: triage of every checkpoint under the paths, without loading any."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from tui.cli.common import class_option, progress_line, python_option, write_json, write_text
+from tui.core.compare import parse_setting
+from tui.core.json_text import dumps
+from tui.core.report import html, markdown, plain
+from tui.core.report.model import Report, report_json
+from tui.core.report.sarif import sarif
+from tui.triage.flow import Options, checkpoints, existing, triage_all
+
+FORMATS = ("text", "json", "markdown", "html", "sarif")
+
+
+@click.command("check")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--files-only", is_flag=True, help="Read files alone; the loader is not asked.")
+@class_option
+@click.option("--tokenizer", metavar="PATH", help="Judge this tokenizer instead of the model's own.")
+@click.option("--expect", "expectations", multiple=True, metavar="KEY=VALUE", help="A config value you count on.")
+@python_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
+@click.option("--deep", is_flag=True, help="Read every byte as well: not there yet, see the change log.")
+@click.option("--fail-on", type=click.Choice(("error", "warning", "never")), default="error", show_default=True)
+def command(
+    paths: tuple[str, ...],
+    files_only: bool,
+    model_class: str | None,
+    tokenizer: str | None,
+    expectations: tuple[str, ...],
+    python: str | None,
+    form: str,
+    as_json: bool,
+    output: Path | None,
+    deep: bool,
+    fail_on: str,
+) -> int:
+    """Triage every checkpoint under PATH without loading any.
+
+    Exit: 0 no finding at or above --fail-on, 1 some, 2 bad usage or no such path.
+    """
+    if deep:
+        raise click.UsageError("--deep is not there yet: use sha256sum, or leave it out")
+    options = Options(
+        model_class=model_class,
+        tokenizer=existing(tokenizer) if tokenizer else None,
+        expected=dict(parse_setting(text) for text in expectations),
+        files_only=files_only,
+        python=python,
+    )
+    return run(list(paths), options, "json" if as_json else form, output, fail_on)
+
+
+def run(paths: list[str], options: Options, form: str, output: Path | None, fail_on: str) -> int:
+    """The command's body; `ckptriage PATH` without a terminal comes here too."""
+    report = asyncio.run(triage_all(checkpoints(paths), options, progress_line()))
+    _write(report, form, output)
+    return 1 if report.fails_on(fail_on) else 0
+
+
+def _write(report: Report, form: str, output: Path | None) -> None:
+    match form:
+        case "json":
+            write_json(report_json(report), output)
+        case "markdown":
+            write_text(markdown.render(report), output)
+        case "html":
+            write_text(html.render(report), output)
+        case "sarif":
+            write_text(dumps(sarif(report)) + "\n", output)
+        case _:
+            write_text(plain.render(report), output)

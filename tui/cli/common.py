@@ -1,0 +1,66 @@
+"""What several commands share: options, output, progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.json_text import dumps
+from tui.core.text import printable
+from tui.errors import UsageError
+from tui.triage.flow import checkpoints, existing
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
+python_option = click.option("--python", metavar="EXE", help="The Python environment to ask; the app's own by default.")
+class_option = click.option("--class", "model_class", metavar="NAME", help="The transformers class to load.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a config value (JSON, dotted keys); repeatable."
+)
+
+
+def one_checkpoint(path: str) -> Checkpoint:
+    """The checkpoint at a path; a directory of several takes the directory itself."""
+    place = existing(path)
+    found = checkpoints([path])
+    exact = [item for item in found if Path(item.path) == Path(path) or item.root == place]
+    if len(found) == 1:
+        return found[0]
+    if len(exact) == 1:
+        return exact[0]
+    names = ", ".join(printable(item.path, 80) for item in found[:5])
+    raise UsageError(f"{printable(path)} holds {len(found)} checkpoints", f"name one of them: {names}")
+
+
+def write_json(value: Any, output: Path | None = None) -> None:
+    """JSON to stdout or to a file."""
+    write_text(dumps(value) + "\n", output)
+
+
+def write_text(text: str, output: Path | None = None) -> None:
+    """Text to stdout or to a file."""
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, "utf-8", "backslashreplace")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror or error}") from None
+
+
+def progress_line() -> Callable[[int, int], None] | None:
+    """A counter on stderr where that is a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        end = "\n" if done == total else ""
+        click.echo(f"\r{done} of {total} checkpoints", nl=False, err=True)
+        if end:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    return show

@@ -1,0 +1,87 @@
+"""`ckptriage inspect`: what is in the files, without a loader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tui.cli.common import json_option, one_checkpoint, write_json, write_text
+from tui.core.checkpoint import Checkpoint
+from tui.core.json_text import finite
+from tui.core.tensors import Tensor
+from tui.core.text import bytes_size, count_of, printable, shape_text
+
+
+@click.command("inspect")
+@click.argument("path")
+@json_option
+def command(path: str, as_json: bool) -> int:
+    """Format, files, metadata and tensors. Exit: 0, 1 unreadable, 2 no such path."""
+    checkpoint = one_checkpoint(path)
+    if as_json:
+        write_json(to_json(checkpoint))
+    else:
+        write_text(to_text(checkpoint))
+    return 1 if unreadable(checkpoint) else 0
+
+
+def unreadable(checkpoint: Checkpoint) -> bool:
+    """Whether nothing could be read, or a weight file is refused by its own format."""
+    return checkpoint.kind == "unknown" or any(file.fatal is not None for file in checkpoint.weight_files) or bool(
+        checkpoint.weights.problems
+    )
+
+
+def to_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The contract's object."""
+    metadata: dict[str, Any] = {}
+    for file in checkpoint.files:
+        if file.metadata:
+            metadata[file.name] = file.metadata
+    if len(metadata) == 1 and len(checkpoint.files) == 1:
+        metadata = next(iter(metadata.values()))
+    tensors: list[Tensor] = [tensor for file in checkpoint.files for tensor in file.tensors]
+    files = [{"path": file.name, "format": file.format, "bytes": file.size} for file in checkpoint.files]
+    files += [
+        {"path": name, "format": "json", "bytes": len(document.text.encode("utf-8", "surrogateescape"))}
+        for name, document in checkpoint.json_files.items()
+    ]
+    return {
+        "schema": 1,
+        "path": checkpoint.path,
+        "kind": checkpoint.kind,
+        "files": files,
+        "metadata": finite(metadata),
+        "tensors": [
+            {
+                "name": tensor.name,
+                "dtype": tensor.dtype,
+                "shape": list(tensor.shape),
+                "file": tensor.file,
+                "bytes": tensor.nbytes,
+            }
+            for tensor in tensors
+        ],
+        "problems": [
+            {"file": problem.file, "message": problem.message, "offset": problem.offset, "rule": problem.code}
+            for problem in checkpoint.all_problems()
+        ],
+    }
+
+
+def to_text(checkpoint: Checkpoint) -> str:
+    """The same for reading."""
+    lines = [f"{printable(checkpoint.path, 240)}  {checkpoint.kind}"]
+    for file in checkpoint.files:
+        lines.append(f"  {printable(file.name, 120)}  {file.format}  {bytes_size(file.size)}")
+        lines.extend(
+            f"      {printable(str(key), 60)}: {printable(str(value), 160)}" for key, value in list(file.metadata.items())[:20]
+        )
+    for problem in checkpoint.all_problems():
+        where = f" at byte {problem.offset:,}" if problem.offset is not None else ""
+        lines.append(f"  ✗ {printable(problem.file or '', 120)}{where}: {printable(problem.message)}")
+    tensors = [tensor for file in checkpoint.files for tensor in file.tensors]
+    lines.append(f"  {count_of(len(tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}")
+    lines.extend(f"    {tensor.dtype:<8} {shape_text(tensor.shape):<20} {printable(tensor.name, 200)}" for tensor in tensors)
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,181 @@
+"""config.json: absent, unknown, refused, or not what the user counts on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.diagnosis.evidence import Evidence, Finding
+from tui.core.diagnosis.make import finding
+from tui.core.text import listing, printable, shell
+
+
+def _config(checkpoint: Checkpoint) -> dict[str, Any]:
+    return checkpoint.config.mapping if checkpoint.config is not None else {}
+
+
+def _broken(checkpoint: Checkpoint) -> bool:
+    return checkpoint.config is not None and checkpoint.config.problem is not None
+
+
+def missing_config(evidence: Evidence) -> Iterator[Finding]:
+    """Weights under the loader's names and no config.json."""
+    checkpoint = evidence.checkpoint
+    if checkpoint.kind != "transformers" or "config.json" in checkpoint.names:
+        return
+    stem = _family(checkpoint)
+    lines = ["there is no config.json", *_loader_says(evidence)]
+    if stem:
+        lines.append(f"the tensor names are those of {stem}")
+    yield finding("config-missing-config", lines, fix=(f"{_copy_config(checkpoint)}",))
+
+
+def _copy_config(checkpoint: Checkpoint) -> str:
+    return f"hf download BASE_MODEL config.json --local-dir {shell(str(checkpoint.root))}"
+
+
+def _family(checkpoint: Checkpoint) -> str:
+    """The prefix that most tensor names share, where it names a family."""
+    stems: dict[str, int] = {}
+    for tensor in checkpoint.tensors:
+        stem = tensor.name.partition(".")[0]
+        stems[stem] = stems.get(stem, 0) + 1
+    best = max(stems, key=lambda stem: stems[stem], default="")
+    return printable(best) if best and stems[best] * 2 > len(checkpoint.tensors) and best.isalpha() else ""
+
+
+def _loader_says(evidence: Evidence) -> list[str]:
+    comparison = evidence.comparison
+    if comparison is None or comparison.error is None or comparison.source == "files":
+        return []
+    return [f"the loader says: {comparison.error[0]}: {printable(comparison.error[1], 300)}"]
+
+
+def no_model_type(evidence: Evidence) -> Iterator[Finding]:
+    """A config that an Auto class cannot place."""
+    checkpoint = evidence.checkpoint
+    config = _config(checkpoint)
+    if checkpoint.kind != "transformers" or not config or _broken(checkpoint) or config.get("model_type"):
+        return
+    names = config.get("architectures")
+    known = isinstance(names, list) and bool(names)
+    lines = [
+        "config.json has no model_type",
+        f"AutoModel raises ValueError: Unrecognized model in {printable(checkpoint.path)}. Should have a `model_type` "
+        "key in its config.json.",
+    ]
+    guess = _guess_type(names[0]) if known and isinstance(names[0], str) else ""
+    fix: tuple[str, ...] = ()
+    if guess:
+        code = (
+            "import json, sys; p = sys.argv[1]; c = json.load(open(p)); "
+            f"c['model_type'] = {guess!r}; json.dump(c, open(p, 'w'), indent=2)"
+        )
+        fix = (shell("python", "-c", code, str(checkpoint.root / "config.json")),)
+        lines.append(f"architectures names {printable(names[0])}, which still loads by that class")
+    loads = evidence.comparison is not None and evidence.comparison.loads is True
+    severity = "warning" if loads or known else "error"
+    yield finding("config-no-model-type", lines, file="config.json", severity=severity, fix=fix)
+
+
+def _guess_type(name: str) -> str:
+    """`BertForTokenClassification` → `bert`."""
+    for part in ("For", "Model", "LMHead"):
+        head, separator, _ = name.partition(part)
+        if separator and head:
+            return head.lower()
+    return ""
+
+
+def loader_stops(evidence: Evidence) -> Iterator[Finding]:
+    """The loader raises before it looks at tensors: class, config, quantizer or build."""
+    comparison = evidence.comparison
+    checkpoint = evidence.checkpoint
+    if comparison is None or comparison.error is None or comparison.source == "files":
+        return
+    if comparison.stage not in ("class", "config", "quantizer", "build") or _broken(checkpoint):
+        return
+    if "config.json" not in checkpoint.names or not _config(checkpoint).get("model_type"):
+        if comparison.error[1].startswith("Unrecognized model in"):
+            return
+    kind, message = comparison.error
+    rule, title, fix = _name_stop(evidence, comparison.stage, kind, message)
+    yield finding(
+        rule,
+        [f"the loader says: {kind}: {printable(message, 600)}", *_about(evidence)],
+        title=title,
+        file="config.json" if comparison.stage in ("config", "quantizer", "build") else None,
+        fix=fix,
+    )
+
+
+def _about(evidence: Evidence) -> list[str]:
+    """What else bears on it: versions and remote code."""
+    config = _config(evidence.checkpoint)
+    lines = []
+    saved = config.get("transformers_version")
+    here = (evidence.packages or {}).get("transformers")
+    if isinstance(saved, str) and here:
+        lines.append(f"saved by transformers {printable(saved)}, installed is {here}")
+    automatic = config.get("auto_map")
+    if isinstance(automatic, dict):
+        lines.append(f"auto_map names code of its own: {listing([str(value) for value in automatic.values()])}")
+    return lines
+
+
+def _name_stop(evidence: Evidence, stage: str, kind: str, message: str) -> tuple[str, str, tuple[str, ...]]:
+    """Rule, title and fix for an exception before the tensors."""
+    config = _config(evidence.checkpoint)
+    model_type = printable(str(config.get("model_type")))
+    if "does not recognize this architecture" in message:
+        saved = config.get("transformers_version")
+        wanted = f"transformers>={saved}" if isinstance(saved, str) and saved[:1].isdigit() else "transformers"
+        return (
+            "config-unknown-model-type",
+            f"transformers does not know model type {model_type!r}",
+            (f"pip install -U {shell(wanted)}",),
+        )
+    if "custom code" in message or "trust_remote_code" in message:
+        return "class-trust-remote-code", "", ()
+    if message.startswith("Unrecognized configuration class"):
+        return "class-auto-class-mismatch", f"There is no such class for model type {model_type!r}", _architecture(config)
+    if stage == "class":
+        return "class-not-found", "", _architecture(config)
+    if stage == "quantizer":
+        return "quantization-needs-package", "", _install(message)
+    if kind in ("ImportError", "ModuleNotFoundError"):
+        return "environment-needs-package", "", _install(message)
+    return "config-invalid", f"The config is refused: {kind}", ()
+
+
+def _architecture(config: dict[str, Any]) -> tuple[str, ...]:
+    names = config.get("architectures")
+    return (f"use {names[0]}",) if isinstance(names, list) and names and isinstance(names[0], str) else ()
+
+
+def _install(message: str) -> tuple[str, ...]:
+    """The `pip install` line that the message itself holds."""
+    start = message.find("pip install")
+    if start < 0:
+        return ()
+    line = message[start:].split("\n")[0]
+    return (printable(line.split("`")[0].strip().rstrip(".)")),)
+
+
+def unexpected_values(evidence: Evidence) -> Iterator[Finding]:
+    """Values that the user counts on."""
+    config = _config(evidence.checkpoint)
+    for key, wanted in evidence.expected.items():
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if key == "num_labels" and value is None and isinstance(config.get("id2label"), dict):
+            value = len(config["id2label"])
+        if value != wanted:
+            yield finding(
+                "config-unexpected-value",
+                [f"{printable(key)}: config has {printable(str(value))}, expected {printable(str(wanted))}"],
+                title=f"{printable(key)} is {printable(str(value))}, you count on {printable(str(wanted))}",
+                file="config.json",
+            )

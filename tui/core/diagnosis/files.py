@@ -1,0 +1,184 @@
+"""Damage that the readers met: each problem becomes a finding with the command for this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tui.core.checkpoint import Checkpoint, FileReport
+from tui.core.diagnosis.evidence import Evidence, Finding
+from tui.core.diagnosis.make import fetch_again, fetch_pointer, finding
+from tui.core.diagnosis.pages import PAGES
+from tui.core.formats.recognised import TITLES
+from tui.core.problems import Problem
+from tui.core.text import printable, shell
+
+_REFETCH = frozenset(
+    {
+        "safetensors-truncated", "safetensors-trailing-bytes", "safetensors-invalid-header", "html-weights",
+        "html-json", "file-empty-file", "file-zero-filled", "zip-no-central-dir", "zip-record-corrupt",
+        "torch-legacy-truncated", "pickle-broken", "hdf5-truncated", "file-truncated", "hub-dangling-symlink",
+        "file-not-a-checkpoint", "tokenizer-json-invalid",
+    }
+)  # fmt: skip
+_SIDE = ("optimizer", "scheduler", "rng_state", "training_args", "scaler")
+
+
+def damaged(evidence: Evidence) -> Iterator[Finding]:
+    """One finding per problem; files that the loader does not read give warnings."""
+    checkpoint = evidence.checkpoint
+    for problem in checkpoint.all_problems():
+        if problem.code in PAGES:
+            yield _from_problem(checkpoint, problem)
+
+
+def _from_problem(checkpoint: Checkpoint, problem: Problem) -> Finding:
+    name = problem.file or ""
+    shown = printable(name)
+    lines = [f"{shown}: {printable(problem.message)}" if name else printable(problem.message)]
+    lines.extend(printable(line) for line in problem.detail)
+    if problem.loader_error is not None and problem.loader_error[1]:
+        lines.append(f"the loader says: {problem.loader_error[0]}: {printable(problem.loader_error[1], 240)}")
+    return finding(
+        problem.code,
+        lines,
+        title=f"{PAGES[problem.code].title}: {shown}" if name else "",
+        file=name or None,
+        fix=_fix(checkpoint, problem),
+        severity=_severity(checkpoint, problem),
+        offset=problem.offset,
+    )
+
+
+def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
+    """An error only where the loader meets it."""
+    usual = PAGES[problem.code].severity
+    name = problem.file or ""
+    if usual != "error" or not name:
+        return usual
+    if checkpoint.weights.files and name in checkpoint.by_name and name not in checkpoint.weights.files:
+        return "warning"
+    if name.startswith(_SIDE):
+        return "warning"
+    if name in checkpoint.json_files and name not in ("config.json", checkpoint.weights.index, "adapter_config.json"):
+        return "warning"
+    return usual
+
+
+def _fix(checkpoint: Checkpoint, problem: Problem) -> tuple[str, ...]:
+    name = problem.file or ""
+    if problem.code.startswith("lfs-pointer"):
+        return fetch_pointer(checkpoint, name)
+    if problem.code == "shard-missing-file":
+        return fetch_again(checkpoint, *(problem.detail or (name,)))
+    if problem.code in _REFETCH and name:
+        return fetch_again(checkpoint, name)
+    if problem.code == "hub-permission":
+        return (shell("chmod", "u+r", str(checkpoint.root / name)),)
+    return ()
+
+
+def misnamed(evidence: Evidence) -> Iterator[Finding]:
+    """A format under another format's name, where the loader chooses by name."""
+    checkpoint = evidence.checkpoint
+    for file in checkpoint.weight_files:
+        wrong = _wrong_name(file)
+        if wrong:
+            yield finding(
+                "file-ckpt-opened-as-safetensors",
+                [f"{printable(file.name)}: {wrong}", *_loader_words(file)],
+                title=f"{printable(file.name)} is {TITLES.get(file.format, file.format)}",
+                file=file.name,
+                fix=(_rename(checkpoint, file),),
+            )
+
+
+def _wrong_name(file: FileReport) -> str:
+    """How name and content disagree, empty where they do not."""
+    if file.fatal is not None:
+        return ""
+    torch_like = file.format in ("torch_zip", "torch_legacy", "pickle", "torchscript")
+    if file.name.endswith(".safetensors") and file.format not in ("safetensors", "unknown", "unreadable"):
+        return f"its content is {TITLES.get(file.format, file.format)}, its name says safetensors"
+    if file.name.endswith((".bin", ".pt", ".pth")) and not torch_like and file.format not in ("unknown", "unreadable"):
+        return f"its content is {TITLES.get(file.format, file.format)}, its name says torch"
+    return ""
+
+
+def _loader_words(file: FileReport) -> list[str]:
+    if file.name.endswith(".safetensors"):
+        return ["the loader says: SafetensorError: Error while deserializing header: header too large"]
+    return []
+
+
+def _rename(checkpoint: Checkpoint, file: FileReport) -> str:
+    suffix = {"safetensors": ".safetensors", "gguf": ".gguf", "hdf5": ".h5"}.get(file.format, ".bin")
+    stem = file.name.rpartition(".")[0]
+    target = {"model.bin": "pytorch_model.bin"}.get(f"{stem}{suffix}", f"{stem}{suffix}")
+    return shell("mv", str(checkpoint.root / file.name), str(checkpoint.root / target))
+
+
+def no_weights(evidence: Evidence) -> Iterator[Finding]:
+    """A model's directory without a file that the loader looks for."""
+    checkpoint = evidence.checkpoint
+    if checkpoint.kind != "transformers" or checkpoint.weights.files or checkpoint.weights.problems:
+        return
+    others = [file.name for file in checkpoint.files]
+    shown = ", ".join(printable(name) for name in others[:6]) or "none"
+    message = f"Error no file named model.safetensors, or pytorch_model.bin, found in directory {checkpoint.path}."
+    yield finding(
+        "shard-no-weights",
+        [f"weight files here: {shown}", f"the loader says: OSError: {printable(message)}"],
+        fix=_weights_fix(checkpoint, others),
+    )
+
+
+def _weights_fix(checkpoint: Checkpoint, others: list[str]) -> tuple[str, ...]:
+    safetensors = [name for name in others if name.endswith(".safetensors")]
+    if len(safetensors) == 1:
+        return (shell("mv", str(checkpoint.root / safetensors[0]), str(checkpoint.root / "model.safetensors")),)
+    return fetch_again(checkpoint, "model.safetensors")
+
+
+def index_against_shards(evidence: Evidence) -> Iterator[Finding]:
+    """Tensors that the index promises and the shards do not hold: the loader says nothing of them."""
+    checkpoint = evidence.checkpoint
+    weights = checkpoint.weights
+    if weights.index is None or not weights.weight_map or any(file.fatal for file in checkpoint.weight_files):
+        return
+    if weights.problems:
+        return
+    held = {tensor.name: tensor.file for file in checkpoint.weight_files for tensor in file.tensors}
+    absent = [name for name in weights.weight_map if name not in held]
+    moved = [name for name, shard in weights.weight_map.items() if name in held and held[name] != shard]
+    if absent or moved:
+        lines = [f"{printable(name)}: in no shard" for name in absent[:5]]
+        lines += [f"{printable(name)}: in {held[name]}, not in {weights.weight_map[name]}" for name in moved[:5]]
+        yield finding(
+            "shard-index-stale",
+            [f"{len(absent):,} names of the index are in no shard, {len(moved):,} in another", *lines],
+            file=weights.index,
+        )
+
+
+def empty_tensors(evidence: Evidence) -> Iterator[Finding]:
+    """Placeholders of a ZeRO-3 run."""
+    checkpoint = evidence.checkpoint
+    empty = [tensor for tensor in checkpoint.tensors if tensor.numel == 0 and tensor.role == ""]
+    if len(empty) > 2 and len(empty) * 2 > len(checkpoint.tensors):
+        yield finding(
+            "shape-zero3-empty",
+            [f"{len(empty):,} of {len(checkpoint.tensors):,} tensors have no elements: {printable(empty[0].name)} …"],
+        )
+
+
+def nothing(evidence: Evidence) -> Iterator[Finding]:
+    """A directory in which there is nothing to load."""
+    checkpoint = evidence.checkpoint
+    if checkpoint.kind == "unknown" and not checkpoint.files and not checkpoint.problems:
+        count = len(checkpoint.names)
+        yield finding("directory-empty", [f"{count} entries, none of them a weight file, config or index"])
+    if checkpoint.is_file and checkpoint.kind == "unknown" and not checkpoint.all_problems():
+        name = checkpoint.files[0].name if checkpoint.files else checkpoint.path
+        yield finding(
+            "file-not-a-checkpoint", [f"{printable(name)}: of no known format"], file=name, severity="warning"
+        )

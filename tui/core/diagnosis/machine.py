@@ -1,0 +1,72 @@
+"""Environment, memory, and what a load attempt showed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tui.core.diagnosis.evidence import Evidence, Finding
+from tui.core.diagnosis.make import finding
+from tui.core.text import bytes_size, printable
+
+_NEEDS = {"transformers": "transformers", "torch": "torch", "lightning": "torch", "torchscript": "torch"}
+
+
+def not_asked(evidence: Evidence) -> Iterator[Finding]:
+    """The loader was wanted and could not be asked."""
+    if evidence.not_asked and evidence.checkpoint.kind == "transformers":
+        yield finding("environment-not-asked", [printable(evidence.not_asked)])
+
+
+def no_framework(evidence: Evidence) -> Iterator[Finding]:
+    """The framework that would load it is not installed there."""
+    package = _NEEDS.get(evidence.checkpoint.kind)
+    if package is None or evidence.packages is None or package in evidence.packages:
+        return
+    yield finding(
+        "environment-no-framework",
+        [f"{package} is not installed in this environment (Python {evidence.python or 'unknown'})"],
+        fix=(f"pip install {package}",),
+    )
+
+
+def memory(evidence: Evidence) -> Iterator[Finding]:
+    """More memory than there is, or a mapping that the system refuses."""
+    made, available = evidence.estimate, evidence.available
+    if made is None or available is None or made.verdict not in ("exceeds", "refused"):
+        return
+    if made.verdict == "refused":
+        yield finding(
+            "memory-mmap-refused",
+            [
+                f"one file of {bytes_size(made.largest_mapping)}, the system maps at most {bytes_size(available.mappable)}",
+                f"{bytes_size(made.shortfall)} too much",
+            ],
+            fix=made.advice,
+        )
+        return
+    must = max(made.load_peak or 0, made.run or 0)
+    yield finding(
+        "memory-host-oom-killed",
+        [
+            f"must have {bytes_size(must)} of RAM as {made.dtype}; free {bytes_size(available.ram)} of "
+            f"{bytes_size(available.ram_total)} ({available.ram_source})",
+            f"{bytes_size(made.shortfall)} too little",
+        ],
+        title=f"Loading needs {bytes_size(must)}, {bytes_size(available.ram)} are free",
+        fix=made.advice,
+    )
+
+
+def outcome(evidence: Evidence) -> Iterator[Finding]:
+    """A load attempt that did not end as the files say."""
+    ended = evidence.outcome
+    if ended is None or ended.kind in ("loaded", "cancelled", "refused"):
+        return
+    rule = "load-failed" if ended.kind == "failed" else "load-killed"
+    first = (ended.message.strip().splitlines() or [""])[0]
+    yield finding(
+        rule,
+        [f"{printable(ended.error_type)}: {printable(first, 300)}"],
+        title=f"The load attempt {'failed' if ended.kind == 'failed' else 'was ended'}: {printable(ended.error_type)}",
+        severity="error",
+    )

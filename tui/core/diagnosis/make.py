@@ -1,0 +1,60 @@
+"""Findings in the words of their page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.diagnosis.evidence import Finding
+from tui.core.diagnosis.pages import PAGES
+from tui.core.text import shell
+
+
+def finding(
+    rule: str,
+    evidence: Iterable[str],
+    *,
+    title: str = "",
+    file: str | None = None,
+    fix: Iterable[str] = (),
+    severity: str = "",
+    cause: str = "",
+    confidence: str = "certain",
+    offset: int | None = None,
+) -> Finding:
+    """A finding whose title, cause, severity and fix come from the rule's page unless given."""
+    page = PAGES[rule]
+    return Finding(
+        rule=rule,
+        severity=severity or page.severity,
+        title=title or page.title,
+        file=file,
+        evidence=tuple(evidence),
+        cause=cause or page.cause,
+        fix=tuple(fix) or (page.fix,),
+        confidence=confidence,
+        offset=offset,
+    )
+
+
+def repository(checkpoint: Checkpoint) -> tuple[str, str]:
+    """(`org/name`, revision) where the path is a snapshot of the hub cache, else empty strings."""
+    parts = checkpoint.root.absolute().parts
+    for index, part in enumerate(parts):
+        if part.startswith("models--") and index + 2 < len(parts) and parts[index + 1] == "snapshots":
+            return part.removeprefix("models--").replace("--", "/"), parts[index + 2]
+    return "", ""
+
+
+def fetch_again(checkpoint: Checkpoint, *files: str) -> tuple[str, ...]:
+    """The command that fetches these files again, for this checkpoint's own source where it shows."""
+    repo, revision = repository(checkpoint)
+    if repo:
+        return (shell("hf", "download", repo, *files, "--revision", revision, "--force-download"),)
+    where = str(checkpoint.root)
+    return (f"hf download REPO {shell(*files)} --local-dir {shell(where)} --force-download",)
+
+
+def fetch_pointer(checkpoint: Checkpoint, file: str) -> tuple[str, ...]:
+    """The commands that replace a git-lfs pointer."""
+    return (shell("git", "-C", str(checkpoint.root), "lfs", "pull", f"--include={file}"), *fetch_again(checkpoint, file))

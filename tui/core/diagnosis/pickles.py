@@ -1,0 +1,201 @@
+"""Pickles: what they import, whether it is here, and what loading them would do."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from tui.core.checkpoint import Checkpoint, FileReport, PickleReport
+from tui.core.diagnosis.evidence import Evidence, Finding
+from tui.core.diagnosis.make import finding
+from tui.core.text import listing, printable
+
+_LEVEL_RULES = {
+    "dangerous": "security-pickle-globals",
+    "suspicious": "security-pickle-suspicious",
+    "not_verified": "security-pickle-unverified",
+}
+
+
+def levels(evidence: Evidence) -> Iterator[Finding]:
+    """What a pickle asks for beyond tensors; a file that is damaged anyway is not judged twice."""
+    for file, pickle in evidence.checkpoint.pickles:
+        rule = _LEVEL_RULES.get(pickle.level)
+        if rule is None or (pickle.level == "not_verified" and file.fatal is not None):
+            continue
+        yield finding(
+            rule,
+            [printable(reason) for reason in pickle.reasons[:8]],
+            title=f"{printable(file.name)}: {printable(pickle.reasons[0], 120)}" if pickle.reasons else "",
+            file=file.name,
+        )
+
+
+def _counts(checkpoint: Checkpoint, file: FileReport) -> bool:
+    """Whether the verdict's loader reads this file."""
+    return file in checkpoint.weight_files and not file.name.startswith(("training_args", "optimizer", "scheduler", "rng"))
+
+
+def code_needed(evidence: Evidence) -> Iterator[Finding]:
+    """Classes and functions that loading would import, by what is wrong with them."""
+    checkpoint = evidence.checkpoint
+    for file, pickle in checkpoint.pickles:
+        if file.fatal is not None or pickle.level in ("dangerous",) or not _counts(checkpoint, file):
+            continue
+        if file.format == "torchscript":
+            continue
+        if pickle.weights_only_error is None and pickle.level == "tensors_only":
+            continue
+        yield from _needs(evidence, file, pickle)
+
+
+def _needs(evidence: Evidence, file: FileReport, pickle: PickleReport) -> Iterator[Finding]:
+    names = pickle.unlisted
+    main = [name for name in names if name.startswith("__main__.")]
+    states = evidence.importable or {}
+    missing = {name: states[name] for name in names if states.get(name, "").startswith("module missing")}
+    renamed = [name for name in names if states.get(name) == "name missing" and not name.startswith("__main__.")]
+    says = _refusal(pickle) if evidence.checkpoint.kind != "pickle" else []
+    file_name = printable(file.name)
+    if main:
+        cls = main[0].rpartition(".")[2]
+        yield finding(
+            "pickle-main-attr",
+            [f"{file_name} names {listing(main)}", *says, f"with weights_only=False: AttributeError: Can't get attribute {cls!r}"],
+            title=f"{file_name} needs class {printable(cls)} from the script that saved it",
+            file=file.name,
+            fix=(f"from YOUR_SCRIPT import {printable(cls)}; import __main__; __main__.{printable(cls)} = {printable(cls)}",),
+        )
+    elif missing:
+        yield _module_missing(file, missing, says)
+    elif renamed:
+        yield finding(
+            "pickle-attr-version", [f"{file_name} names {listing(renamed)}, which the installed module lacks", *says], file=file.name
+        )
+    elif pickle.weights_only_error is not None and evidence.checkpoint.kind != "pickle":
+        yield finding(
+            "pickle-weights-only",
+            [f"{file_name} holds {listing(names, 5) or 'objects that are no tensors'}", *says],
+            file=file.name,
+            fix=(_weights_only_fix(names),),
+        )
+
+
+def _refusal(pickle: PickleReport) -> list[str]:
+    if pickle.weights_only_error is None:
+        return []
+    kind, message = pickle.weights_only_error
+    lines = [line for line in message.splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else "Weights only load failed."
+    return [f"torch.load(weights_only=True) says: {kind}: {printable(last, 220)}"]
+
+
+def _module_missing(file: FileReport, missing: dict[str, str], says: list[str]) -> Finding:
+    name, state = next(iter(missing.items()))
+    module = state.removeprefix("module missing: ")
+    moved = module.startswith(("transformers.", "pytorch_transformers", "pytorch_pretrained_bert"))
+    return finding(
+        "pickle-library-refactor" if moved else "pickle-module-missing",
+        [
+            f"{printable(file.name)} names {listing(list(missing))}",
+            f"{printable(module)} cannot be imported in this environment",
+            *says,
+            f"with weights_only=False: ModuleNotFoundError: No module named {printable(module.partition('.')[0])!r}",
+        ],
+        title=f"{printable(file.name)} needs module {printable(name.rpartition('.')[0])}, which is not here",
+        file=file.name,
+        fix=(f"PYTHONPATH=/path/to/the/repository/with/{printable(module.partition('.')[0])} python your_script.py",),
+    )
+
+
+def _weights_only_fix(names: tuple[str, ...]) -> str:
+    shown = ", ".join(printable(name) for name in names[:4])
+    return f"if you trust the file: torch.serialization.add_safe_globals([{shown}]) before torch.load"
+
+
+def torchscript(evidence: Evidence) -> Iterator[Finding]:
+    """An archive that holds a program, given where a state dict is expected."""
+    if evidence.checkpoint.kind == "torchscript":
+        return
+    for file in evidence.checkpoint.weight_files:
+        if file.format == "torchscript":
+            yield finding("pickle-torchscript-mixup", [f"{printable(file.name)} holds constants.pkl and code/"], file=file.name)
+
+
+def training(evidence: Evidence) -> Iterator[Finding]:
+    """A training checkpoint given where a state dict is wanted."""
+    checkpoint = evidence.checkpoint
+    if checkpoint.kind not in ("torch", "lightning"):
+        return
+    for file, pickle in checkpoint.pickles:
+        inner = [item for item in pickle.containers if not item[0].startswith("optim")]
+        if not inner or any(tensor.role == "" for tensor in file.tensors):
+            continue
+        key, count = inner[0]
+        lines = [f"{printable(file.name)} holds {listing(pickle.top_keys, 6)}", f"{count:,} tensors under {printable(key)!r}"]
+        optimizer = sum(tensor.nbytes for tensor in file.tensors if tensor.role == "optimizer")
+        if optimizer:
+            lines.append(f"{optimizer:,} bytes are optimizer state")
+        yield finding(
+            "training-checkpoint",
+            lines,
+            file=file.name,
+            fix=(f"model.load_state_dict(torch.load({file.name!r}, map_location='cpu')[{key!r}])",),
+        )
+
+
+def devices(evidence: Evidence) -> Iterator[Finding]:
+    """Tensors that name a CUDA device, in a file that torch.load reads by itself."""
+    checkpoint = evidence.checkpoint
+    if checkpoint.kind not in ("torch", "lightning"):
+        return
+    found = sorted({tensor.device for tensor in checkpoint.tensors if tensor.device.startswith("cuda")})
+    if found:
+        yield finding("pickle-cuda-device", [f"saved from {listing(found)}"], file=checkpoint.weight_files[0].name)
+
+
+def class_drift(evidence: Evidence) -> Iterator[Finding]:
+    """A class in a Python file beside a plain state dict that makes other submodules than the file holds."""
+    checkpoint = evidence.checkpoint
+    sources = list(checkpoint.sources)
+    if checkpoint.kind != "torch" or checkpoint.is_file or not sources or len(checkpoint.weight_files) != 1:
+        return
+    held = {tensor.name.partition(".")[0] for tensor in checkpoint.tensors if tensor.role == ""}
+    if not held:
+        return
+    for source in sources:
+        for name, made in _submodules(checkpoint, source).items():
+            if made & held and made != held and not made >= held:
+                yield finding(
+                    "state-dict-class-drift",
+                    [
+                        f"{printable(source)}: {printable(name)} makes {listing(sorted(made), 6)}",
+                        f"{printable(checkpoint.weight_files[0].name)} holds {listing(sorted(held), 6)}",
+                        f"load_state_dict would miss {listing(sorted(made - held), 4)} and not expect "
+                        f"{listing(sorted(held - made), 4)}",
+                    ],
+                    title=f"{printable(name)} in {printable(source)} is not the class that saved the weights",
+                    file=checkpoint.weight_files[0].name,
+                    confidence="likely",
+                )
+
+
+def _submodules(checkpoint: Checkpoint, source: str) -> dict[str, set[str]]:
+    """Per class of a Python file, the attributes that `__init__` sets to a call (`self.out = nn.Linear(…)`)."""
+    try:
+        tree = ast.parse(checkpoint.sources[source])
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    out: dict[str, set[str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            made = {
+                target.attr
+                for child in ast.walk(node)
+                if isinstance(child, ast.Assign) and isinstance(child.value, ast.Call)
+                for target in child.targets
+                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+            }
+            if made:
+                out[node.name] = made
+    return out

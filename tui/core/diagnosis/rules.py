@@ -1,0 +1,166 @@
+"""All rules, in the order in which causes hide their consequences, and the verdict they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tui.core.diagnosis import config, files, keys, machine, pickles, tokenizer
+from tui.core.diagnosis.evidence import Evidence, Finding, order
+from tui.core.diagnosis.make import finding
+from tui.core.text import printable
+
+Rule = Callable[[Evidence], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    files.damaged,
+    files.misnamed,
+    files.no_weights,
+    files.nothing,
+    files.index_against_shards,
+    files.empty_tensors,
+    pickles.levels,
+    pickles.code_needed,
+    pickles.torchscript,
+    pickles.training,
+    pickles.devices,
+    pickles.class_drift,
+    config.missing_config,
+    config.no_model_type,
+    config.loader_stops,
+    config.unexpected_values,
+    keys.random_model,
+    keys.mismatched,
+    keys.conversion,
+    keys.partly_missing,
+    keys.expert_gaps,
+    tokenizer.vocabulary_missing,
+    tokenizer.larger_than_embedding,
+    tokenizer.smaller_than_embedding,
+    tokenizer.case,
+    tokenizer.special_ids,
+    tokenizer.absent,
+    machine.no_framework,
+    machine.not_asked,
+    machine.memory,
+    machine.outcome,
+)
+
+_COMPLETE = frozenset(
+    {
+        "safetensors", "torch", "lightning", "pickle", "torchscript", "gguf", "onnx", "numpy", "keras",
+        "tensorflow_saved_model", "tensorflow_hub_module", "tensorflow_checkpoint",
+    }
+)  # fmt: skip
+"""Kinds whose own checks are complete once their readers are."""
+
+_CHECKED = frozenset({"safetensors", "torch", "lightning"})
+"""Kinds for which the readers here already are."""
+
+_TOKENIZER_PROOF = frozenset(
+    {"tokenizer-files-missing", "tokenizer-len-gt-embed", "tokenizer-case-mismatch", "tokenizer-json-invalid"}
+)
+_DEGRADING = frozenset(
+    {
+        "class-finetuned-loads-random", "class-head-newly-init", "class-unused-weights", "key-module-prefix",
+        "key-orig-mod-prefix", "key-nested-prefix-silent", "key-lightning-prefix", "key-nested-container",
+        "config-tie-word-embeddings", "shape-config-mismatch",
+    }
+) | _TOKENIZER_PROOF  # fmt: skip
+
+
+def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
+    """Findings, what to do first on top; a rule that raises becomes a finding itself."""
+    found: list[Finding] = []
+    for rule in RULES:
+        try:
+            found.extend(rule(evidence))
+        except Exception as error:  # the seam to a rule: a defect of ours must not hide the others' findings
+            found.append(
+                finding(
+                    "file-unreadable",
+                    [f"rule {rule.__name__}: {type(error).__name__}: {printable(str(error), 200)}"],
+                    title="A check could not be made",
+                    severity="info",
+                )
+            )
+    found.extend(_unexplained(evidence, found))
+    return tuple(sorted(_without_consequences(found), key=order))
+
+
+def _without_consequences(found: list[Finding]) -> list[Finding]:
+    """One cause hides what follows from it."""
+    errors = {item.rule for item in found if item.severity == "error" and item.rule not in ("load-failed", "load-killed")}
+    if errors:
+        found = [item for item in found if item.rule not in ("load-failed",)]
+    return list({(item.rule, item.file, item.title): item for item in found}.values())
+
+
+def _unexplained(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """The loader raises and no rule says why: its own words are the finding."""
+    comparison = evidence.comparison
+    if comparison is None or comparison.loads is not False or comparison.error is None:
+        return
+    if any(item.severity == "error" for item in found):
+        return
+    if any(item.rule in ("config-missing-config", "config-no-model-type") for item in found):
+        return
+    kind, message = comparison.error
+    yield finding(
+        "loader-raises",
+        [f"the loader says: {kind}: {printable(message, 600)}"],
+        title=f"{comparison.model_class}: {kind}",
+    )
+
+
+def verdict(evidence: Evidence, found: tuple[Finding, ...]) -> tuple[str, str]:
+    """(verdict, basis): what the loader will do, and whether its own code was asked."""
+    checkpoint, comparison = evidence.checkpoint, evidence.comparison
+    asked = comparison is not None and comparison.source != "files"
+    basis = "loader" if asked else "files"
+    if any(item.rule in ("memory-host-oom-killed", "memory-mmap-refused") for item in found):
+        return "fails", basis
+    if checkpoint.kind in ("transformers", "sentence_transformers"):
+        return _of_model(evidence, found, asked), basis
+    return _of_file(evidence, found), basis
+
+
+def _of_model(evidence: Evidence, found: tuple[Finding, ...], asked: bool) -> str:
+    comparison = evidence.comparison
+    errors = [item for item in found if item.severity == "error" and item.rule not in _TOKENIZER_PROOF]
+    if comparison is None or not asked:
+        fatal = [item for item in errors if item.rule not in ("config-unexpected-value",)]
+        return "fails" if fatal else "unknown"
+    if comparison.loads is None:
+        return "unknown"
+    if comparison.loads is False:
+        return "fails"
+    return "degraded" if any(_degrades(item) for item in found) else "loads"
+
+
+def _degrades(item: Finding) -> bool:
+    return item.rule in _DEGRADING and item.severity in ("error", "warning")
+
+
+def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
+    checkpoint = evidence.checkpoint
+    reports = checkpoint.weight_files
+    if any(item.severity == "error" for item in found if item.rule != "security-pickle-globals"):
+        return "fails"
+    if any(file.fatal is not None for file in reports):
+        return "fails"
+    if checkpoint.kind in ("torch", "lightning") and any(
+        file.pickle is not None and file.pickle.weights_only_error is not None for file in reports
+    ):
+        return "fails"
+    if checkpoint.kind == "pickle":
+        return _of_pickle(evidence)
+    return "loads" if checkpoint.kind in _CHECKED and reports else "unknown"
+
+
+def _of_pickle(evidence: Evidence) -> str:
+    """`pickle.load` in that environment: fails where a name cannot be imported, unknown where code would run."""
+    states = evidence.importable or {}
+    levels = [pickle.level for _, pickle in evidence.checkpoint.pickles]
+    if any(state.startswith(("module missing", "name missing")) for state in states.values()):
+        return "fails"
+    return "loads" if levels and all(level == "tensors_only" for level in levels) else "unknown"

@@ -1,0 +1,143 @@
+"""The tokenizer against the embedding, as far as the files tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tui.core.checkpoint import Checkpoint, Tokenizer
+from tui.core.diagnosis.evidence import Evidence, Finding
+from tui.core.diagnosis.make import finding
+from tui.core.text import listing, printable, shell
+
+_EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight", "wte.weight", "shared.weight", "tok_embeddings.weight")
+_MODELS = ("transformers", "sentence_transformers", "tokenizer")
+
+
+def _tokenizer(evidence: Evidence) -> tuple[Tokenizer | None, Checkpoint]:
+    """The tokenizer to judge, and where it lies."""
+    other = evidence.tokenizer
+    return (other.tokenizer, other) if other is not None else (evidence.checkpoint.tokenizer, evidence.checkpoint)
+
+
+def embedding_rows(checkpoint: Checkpoint) -> tuple[int | None, str]:
+    """Rows of the input embedding, and its tensor's name."""
+    for suffix in _EMBEDDINGS:
+        for tensor in checkpoint.tensors:
+            if tensor.name.endswith(suffix) and len(tensor.shape) == 2 and tensor.role in ("", "nested", "module"):
+                return tensor.shape[0], tensor.name
+    return None, ""
+
+
+def _is_model(checkpoint: Checkpoint) -> bool:
+    return checkpoint.kind in _MODELS and bool(checkpoint.tensors or checkpoint.kind == "tokenizer")
+
+
+def absent(evidence: Evidence) -> Iterator[Finding]:
+    """A text model saved alone."""
+    checkpoint = evidence.checkpoint
+    if checkpoint.kind != "transformers" or checkpoint.is_file or evidence.tokenizer is not None:
+        return
+    if checkpoint.tokenizer is None and embedding_rows(checkpoint)[0] is not None:
+        yield finding("tokenizer-absent", ["no tokenizer file in the directory"])
+
+
+def vocabulary_missing(evidence: Evidence) -> Iterator[Finding]:
+    """Tokenizer files without a vocabulary: AutoTokenizer returns a few special tokens and says nothing."""
+    tokenizer, place = _tokenizer(evidence)
+    if tokenizer is None or tokenizer.vocabulary or not _is_model(evidence.checkpoint):
+        return
+    shown = [name for name in tokenizer.files if name != "chat_template.jinja"]
+    if not shown:
+        return
+    name = tokenizer.tokenizer_class or "AutoTokenizer"
+    yield finding(
+        "tokenizer-files-missing",
+        [
+            f"here: {listing(shown, 5)}; none of tokenizer.json, vocab.txt, vocab.json, *.model",
+            f"AutoTokenizer returns a {printable(name)} of special tokens alone, without an error",
+        ],
+        fix=(f"hf download BASE_MODEL tokenizer.json vocab.txt --local-dir {shell(str(place.root))}",),
+    )
+
+
+def larger_than_embedding(evidence: Evidence) -> Iterator[Finding]:
+    """Ids that have no row in the embedding."""
+    tokenizer, place = _tokenizer(evidence)
+    rows, name = embedding_rows(evidence.checkpoint)
+    if tokenizer is None or tokenizer.max_id is None or rows is None or not _is_model(evidence.checkpoint):
+        return
+    if tokenizer.max_id < rows:
+        return
+    beyond = [f"{printable(token)} = {number}" for token, number in tokenizer.beyond if number >= rows]
+    yield finding(
+        "tokenizer-len-gt-embed",
+        [
+            f"highest id {tokenizer.max_id:,} ({listing(beyond, 4)}); {printable(name)} has {rows:,} rows",
+            f"{tokenizer.size or 0:,} tokens in {printable(str(place.path))}",
+            "loading says nothing; the first text with such an id raises IndexError: index out of range in self",
+        ],
+        title=f"The tokenizer has ids up to {tokenizer.max_id:,}, the embedding {rows:,} rows",
+        file=tokenizer.vocabulary[0] if tokenizer.vocabulary else None,
+        fix=(
+            "use the tokenizer that the model was trained with",
+            "model.resize_token_embeddings(len(tokenizer))  # new rows are random: train them",
+        ),
+    )
+
+
+def smaller_than_embedding(evidence: Evidence) -> Iterator[Finding]:
+    """Rows without a token: padding where they are few."""
+    tokenizer, _ = _tokenizer(evidence)
+    rows, name = embedding_rows(evidence.checkpoint)
+    if tokenizer is None or tokenizer.max_id is None or rows is None or tokenizer.max_id + 1 >= rows:
+        return
+    spare = rows - tokenizer.max_id - 1
+    padded = any(rows % step == 0 and spare < step for step in (8, 16, 32, 64, 128, 256, 512))
+    rule = "tokenizer-vocab-padded-benign" if padded else "tokenizer-smaller"
+    yield finding(rule, [f"{printable(name)} has {rows:,} rows, the tokenizer {tokenizer.max_id + 1:,} ids"])
+
+
+def case(evidence: Evidence) -> Iterator[Finding]:
+    """Case kept over a vocabulary without capitals, or dropped over one that has them."""
+    tokenizer, place = _tokenizer(evidence)
+    if tokenizer is None or tokenizer.lowercases is not False or tokenizer.upper_words or tokenizer.lower_words < 30:
+        return
+    if tokenizer.tokenizer_class and "Bert" not in tokenizer.tokenizer_class and "Electra" not in tokenizer.tokenizer_class:
+        return
+    yield finding(
+        "tokenizer-case-mismatch",
+        [
+            f"do_lower_case is false; {tokenizer.lower_words:,} words of the vocabulary are lower-case, none has a capital",
+            "every capitalised word becomes the unknown token",
+        ],
+        file="tokenizer_config.json" if "tokenizer_config.json" in tokenizer.files else None,
+        fix=(_lowercase_command(place),),
+    )
+
+
+def _lowercase_command(place: Checkpoint) -> str:
+    code = (
+        "import json, os, sys; d = sys.argv[1]; p = os.path.join(d, 'tokenizer_config.json'); c = json.load(open(p)); "
+        "c['do_lower_case'] = True; json.dump(c, open(p, 'w'), indent=2); p = os.path.join(d, 'tokenizer.json'); "
+        "t = json.load(open(p)); t['normalizer']['lowercase'] = True; json.dump(t, open(p, 'w'))"
+    )
+    return shell("python", "-c", code, str(place.root))
+
+
+def special_ids(evidence: Evidence) -> Iterator[Finding]:
+    """Ids in the config that the embedding does not have."""
+    config = evidence.checkpoint.config.mapping if evidence.checkpoint.config else {}
+    rows, name = embedding_rows(evidence.checkpoint)
+    if rows is None or evidence.checkpoint.kind != "transformers":
+        return
+    bad = {
+        key: value
+        for key, value in config.items()
+        if key in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+        and isinstance(value, int)
+        and value >= rows
+    }
+    explained = evidence.comparison is not None and evidence.comparison.mismatched
+    if bad and not explained:
+        shown = ", ".join(f"{key} {value}" for key, value in bad.items())
+        yield finding("tokenizer-special-ids", [f"{shown}; {printable(name)} has {rows:,} rows"], file="config.json")

@@ -1,0 +1,42 @@
+"""The report as one HTML page without scripts or links to anywhere."""
+
+from __future__ import annotations
+
+from html import escape
+
+from tui.core.report.model import Report, Triage
+from tui.core.report.words import SYMBOLS, headline
+from tui.core.text import printable
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}"
+    "section{border-top:1px solid #ccc;padding:.5rem 0}pre{background:#f3f3f3;padding:.5rem;overflow:auto}"
+    ".fails h2{color:#a40000}.degraded h2{color:#8a5a00}.loads h2{color:#17601f}li{margin:.2rem 0}"
+    "@media(prefers-color-scheme:dark){body{background:#161616;color:#e6e6e6}pre{background:#262626}}"
+)
+
+
+def render(report: Report) -> str:
+    """The page."""
+    body = "".join(_checkpoint(triage) for triage in report.triages)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Checkpoint triage</title>'
+        f"<style>{_STYLE}</style></head><body><h1>Checkpoint triage</h1>{body}</body></html>\n"
+    )
+
+
+def _text(value: str, limit: int = 600) -> str:
+    return escape(printable(value, limit))
+
+
+def _checkpoint(triage: Triage) -> str:
+    items = "".join(
+        f"<li><strong>{item.severity}</strong> {_text(item.title)} <code>{item.rule}</code>"
+        f"<ul>{''.join(f'<li>{_text(line)}</li>' for line in item.evidence)}</ul>"
+        f"<p>{_text(item.cause)}</p>"
+        + (f"<pre>{_text(item.fix[0], 4000)}</pre>" if item.fix and item.severity != "info" else "")
+        + "</li>"
+        for item in triage.findings
+    )
+    title = f"{SYMBOLS[triage.verdict]} {triage.verdict}: {_text(triage.checkpoint.path)}"
+    return f'<section class="{triage.verdict}"><h2>{title}</h2><p>{_text(headline(triage))}</p><ul>{items}</ul></section>'

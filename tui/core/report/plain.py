@@ -1,0 +1,44 @@
+"""The report as text: the answer first, then cause, proof and command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tui.core.report.model import Report, Triage
+from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, headline
+from tui.core.text import bytes_size, count_of, printable
+
+
+def render(report: Report) -> str:
+    """The whole report; every line is safe to print."""
+    lines: list[str] = []
+    for triage in report.triages:
+        lines.extend(_checkpoint(triage))
+    lines.append("")
+    lines.extend(summary(report))
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _checkpoint(triage: Triage) -> Iterator[str]:
+    checkpoint = triage.checkpoint
+    yield f"{SYMBOLS[triage.verdict]} {triage.verdict:<9} {printable(checkpoint.path, 240)}"
+    size = f"{count_of(len(checkpoint.tensors), 'tensor')}, {bytes_size(checkpoint.bytes)}" if checkpoint.files else "no weights"
+    yield f"    {printable(headline(triage))}  ({checkpoint.kind}, {size})"
+    for item in triage.findings:
+        yield f"    {SEVERITY_SYMBOLS[item.severity]} {printable(item.title, 240)}  [{item.rule}]"
+        if item.severity == "info":
+            continue
+        for line in item.evidence[:6]:
+            yield f"        {printable(line, 600)}"
+        for index, line in enumerate(item.fix[:2]):
+            yield f"        {'fix:' if index == 0 else ' or:'} {printable(line, 4000)}"
+
+
+def summary(report: Report) -> Iterator[str]:
+    """The last lines: how many of each, and which environment was asked."""
+    counts = ", ".join(f"{report.count(word)} {word}" for word in SYMBOLS if report.count(word))
+    yield f"{count_of(len(report.triages), 'checkpoint')}: {counts or 'none'}"
+    asked = {name: report.packages[name] for name in ("torch", "transformers") if name in report.packages}
+    if report.python:
+        named = " · ".join(f"{name} {version}" for name, version in asked.items()) or "without torch and transformers"
+        yield f"asked: python {printable(report.python)} · {printable(named)}"

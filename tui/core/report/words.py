@@ -1,0 +1,43 @@
+"""Verdicts and severities in words and symbols; shared by every rendering."""
+
+from __future__ import annotations
+
+from tui.core.report.model import Triage
+
+SYMBOLS = {"loads": "✓", "degraded": "!", "fails": "✗", "unknown": "?"}
+SEVERITY_SYMBOLS = {"error": "✗", "warning": "!", "info": "·"}
+
+
+def headline(triage: Triage) -> str:
+    """The verdict as a sentence."""
+    name = f" as {triage.model_class}" if triage.model_class else ""
+    match triage.verdict:
+        case "loads":
+            return f"loads{name}"
+        case "degraded":
+            return f"loads{name}, but not as the files say"
+        case "fails":
+            return f"will not load{name}"
+        case _:
+            return _unknown(triage)
+
+
+def _unknown(triage: Triage) -> str:
+    """Why nothing can be said."""
+    if triage.basis == "files" and triage.checkpoint.kind == "transformers":
+        return "files are in order, the loader was not asked"
+    if any(item.severity == "error" for item in triage.findings):
+        return "not known: see the findings"
+    return "not known whether it loads"
+
+
+def cause_line(triage: Triage) -> str:
+    """The first finding that matters, empty where there is none."""
+    first = next((item for item in triage.findings if item.severity != "info"), None)
+    return first.title if first is not None else ""
+
+
+def fix_line(triage: Triage) -> str:
+    """The first command that mends it, empty where there is none."""
+    first = next((item for item in triage.findings if item.severity != "info"), None)
+    return first.fix[0] if first is not None and first.fix else ""

@@ -1,0 +1,152 @@
+"""Questions to the worker about one checkpoint, answered once for like checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.compare import Comparison, config_text, from_answer, from_files
+from tui.core.tensors import Tensor
+from tui.errors import WorkerError
+from tui.loading.worker import Worker
+
+ASKED_KINDS = frozenset({"transformers"})
+"""Kinds whose verdict is the class's `from_pretrained`."""
+
+
+class Asker:
+    """Asks one worker; remembers answers by config, header and class, for as long as the worker's environment stays."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self._answers: dict[str, dict[str, Any]] = {}
+
+    async def compare(
+        self,
+        checkpoint: Checkpoint,
+        model_class: str | None = None,
+        config: dict[str, Any] | None = None,
+        *,
+        mode: str = "audit",
+        fields: bool = True,
+        candidates: bool = True,
+    ) -> Comparison:
+        """What the loader would collect and raise; `config` replaces the file's where it is given."""
+        environment = await self.worker.ready()
+        if not environment.available:
+            return from_files(checkpoint, environment.reason)
+        request = self._request(checkpoint, model_class, config)
+        request.update(mode=mode, fields=fields, candidates=candidates)
+        memo = _digest(request, mode, fields, candidates)
+        answer = self._answers.get(memo)
+        if answer is None:
+            if request["key"] and request["key"] not in self.worker.opened:
+                await self._open(checkpoint, request["key"])
+            answer = await self.worker.request("compare", **request)
+            if len(self._answers) > 512:
+                self._answers.clear()
+            self._answers[memo] = answer
+        return _placed(from_answer(answer), checkpoint)
+
+    def _request(
+        self, checkpoint: Checkpoint, model_class: str | None, config: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        document = checkpoint.config
+        text: str | None = None
+        values: dict[str, Any] = {}
+        if config is not None:
+            text, values = config_text(config), config
+        elif document is not None and document.text:
+            text, values = document.text, document.mapping
+        error = weights_error(checkpoint)
+        return {
+            "class": model_class,
+            "config": text,
+            "values": values,
+            "shown": _SHOWN,
+            "weights_error": list(error) if error is not None else None,
+            "key": "" if error is not None else header_digest(checkpoint),
+        }
+
+    async def _open(self, checkpoint: Checkpoint, key: str) -> None:
+        """Give the worker the names, dtypes and shapes; never a byte of weight."""
+        tensors = loader_tensors(checkpoint)
+        first = checkpoint.weight_files[0].name if len(checkpoint.weight_files) > 1 else ""
+        count = sum(1 for tensor in tensors if tensor.file == first) if first else 0
+        names = {tensor.name for tensor in tensors}
+        others = [name for _, pickle in checkpoint.pickles for name in pickle.top_keys if name not in names]
+        if checkpoint.weights.kind != "bin":
+            others = []
+        await self.worker.request(
+            "open",
+            key=key,
+            tensors=[[tensor.name, tensor.dtype, list(tensor.shape)] for tensor in tensors],
+            first=count,
+            others=others,
+        )
+        self.worker.opened.add(key)
+
+    async def importable(self, checkpoint: Checkpoint) -> dict[str, str] | None:
+        """Whether the names in its pickles can be imported in the worker's environment."""
+        names = list(dict.fromkeys(name for _, pickle in checkpoint.pickles for name in pickle.unlisted))
+        if not names:
+            return None
+        try:
+            answer = await self.worker.request("importable", names=names)
+        except WorkerError:
+            return None
+        found = answer.get("names")
+        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else None
+
+
+_SHOWN = "\x01PATH\x01"
+"""Stands for the checkpoint's path in the worker's answers, so that like checkpoints share them."""
+
+
+def _placed(comparison: Comparison, checkpoint: Checkpoint) -> Comparison:
+    """The answer with this checkpoint's path in its words."""
+    if comparison.error is None:
+        return comparison
+    kind, message = comparison.error
+    return replace(comparison, error=(kind, message.replace(_SHOWN, checkpoint.path)))
+
+
+def weights_error(checkpoint: Checkpoint) -> tuple[str, str] | None:
+    """What the loader raises on the weight files, before it has a tensor; `None` where it can read them all."""
+    for problem in checkpoint.weights.problems:
+        if problem.fatal and problem.loader_error is not None:
+            return problem.loader_error
+    if not checkpoint.weights.files:
+        message = f"Error no file named model.safetensors, or pytorch_model.bin, found in directory {checkpoint.path}."
+        return ("OSError", message)
+    for file in checkpoint.weight_files:
+        if file.fatal is not None:
+            return file.fatal.loader_error or ("OSError", file.fatal.message)
+        if file.pickle is not None and file.pickle.weights_only_error is not None:
+            return file.pickle.weights_only_error
+        if checkpoint.weights.kind == "safetensors" and file.format != "safetensors":
+            return ("SafetensorError", "Error while deserializing header: header too large")
+    return None
+
+
+def loader_tensors(checkpoint: Checkpoint) -> list[Tensor]:
+    """The tensors that the loader finds at the top of its files; the first file's first."""
+    return [tensor for tensor in checkpoint.tensors if tensor.role not in ("nested", "optimizer", "module")]
+
+
+def header_digest(checkpoint: Checkpoint) -> str:
+    """Identity of the names, dtypes and shapes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in checkpoint.tensors:
+        digest.update(f"{tensor.name}\0{tensor.dtype}\0{tensor.shape}\0{tensor.role}\n".encode("utf-8", "surrogatepass"))
+    for _, pickle in checkpoint.pickles:
+        digest.update(repr(pickle.top_keys).encode("utf-8", "backslashreplace"))
+    digest.update(str([file.name for file in checkpoint.weight_files]).encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def _digest(request: dict[str, Any], *options: Any) -> str:
+    text = repr((request["class"], request["config"], request["weights_error"], request["key"], options))
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()

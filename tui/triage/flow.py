@@ -1,0 +1,150 @@
+"""From a path to a report: scan, headers, the worker's answers, diagnosis. Shared by command line and explorer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tui.core.checkpoint import Checkpoint
+from tui.core.compare import Comparison
+from tui.core.diagnosis.evidence import Evidence, Outcome
+from tui.core.estimate import Available, estimate
+from tui.core.report.model import Report, Triage, triage_of
+from tui.core.scan import scan
+from tui.errors import UsageError, WorkerError
+from tui.loading.worker import Worker
+from tui.triage.ask import ASKED_KINDS, Asker
+from tui.triage.environment import available
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a triage is asked to do."""
+
+    model_class: str | None = None
+    tokenizer: Path | None = None
+    expected: dict[str, Any] = field(default_factory=dict)
+    files_only: bool = False
+    python: str | None = None
+
+
+def checkpoints(paths: list[str]) -> list[Checkpoint]:
+    """Every checkpoint below the paths, headers read; raises `UsageError` where a path does not exist."""
+    found: list[Checkpoint] = []
+    for shown in paths:
+        path = existing(shown)
+        rows = [row.read() for row in scan(path, shown)]
+        found.extend(rows or [_nothing(path, shown)])
+    return found
+
+
+def existing(shown: str) -> Path:
+    """A path that is there, or `UsageError`."""
+    path = Path(shown)
+    try:
+        there = path.exists() or path.is_symlink()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{shown!r} is no usable path: {error}") from None
+    if not there:
+        raise UsageError(f"no such path: {shown}", "check the spelling; a name in the hub cache is looked up in a later release")
+    return path
+
+
+def _nothing(path: Path, shown: str) -> Checkpoint:
+    """A directory without any checkpoint, as a row of its own."""
+    names: tuple[str, ...] = ()
+    if path.is_dir():
+        try:
+            names = tuple(sorted(entry.name for entry in path.iterdir()))[:1000]
+        except OSError:
+            names = ()
+    return Checkpoint(shown, path, "unknown", names=names)
+
+
+async def gather(
+    checkpoint: Checkpoint,
+    asker: Asker | None,
+    options: Options,
+    machine: Available,
+    comparison: Comparison | None = None,
+    outcome: Outcome | None = None,
+) -> Evidence:
+    """Everything that bears on one checkpoint; the worker is asked only where it can say more."""
+    packages, python, importable, not_asked = None, "", None, ""
+    if asker is not None:
+        try:
+            info = await asker.worker.hello()
+            packages, python = info.packages, info.python
+            importable = await asker.importable(checkpoint)
+            if comparison is None and checkpoint.kind in ASKED_KINDS:
+                comparison = await asker.compare(checkpoint, options.model_class)
+        except WorkerError as error:
+            not_asked = error.message
+        if comparison is not None and comparison.source == "files" and comparison.error is not None:
+            not_asked = comparison.error[1]
+    other = await asyncio.to_thread(_tokenizer, options.tokenizer)
+    return Evidence(
+        checkpoint=checkpoint,
+        comparison=comparison,
+        packages=packages,
+        python=python,
+        importable=importable,
+        tokenizer=other,
+        available=machine,
+        estimate=estimate(checkpoint, machine),
+        outcome=outcome,
+        expected=options.expected,
+        not_asked=not_asked,
+    )
+
+
+def _tokenizer(path: Path | None) -> Checkpoint | None:
+    """The checkpoint whose tokenizer is to be judged instead."""
+    if path is None:
+        return None
+    from tui.core.assemble import read_directory
+
+    return read_directory(path, str(path)) if path.is_dir() else None
+
+
+def needs_worker(found: list[Checkpoint]) -> bool:
+    """Whether any checkpoint has a question for the worker."""
+    return any(item.kind in ASKED_KINDS or item.pickles for item in found)
+
+
+async def triage_all(
+    found: list[Checkpoint],
+    options: Options,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Triage each checkpoint in turn; one worker serves them all."""
+    worker = None if options.files_only or not needs_worker(found) else Worker(options.python)
+    asker = Asker(worker) if worker is not None else None
+    machine = available()
+    triages: list[Triage] = []
+    try:
+        async for triage in _each(found, asker, options, machine):
+            triages.append(triage)
+            if progress is not None:
+                progress(len(triages), len(found))
+        info = worker.environment if worker is not None else None
+    finally:
+        if worker is not None:
+            await worker.close()
+    return Report(tuple(triages), info.python if info else "", info.packages if info else {})
+
+
+async def _each(
+    found: list[Checkpoint], asker: Asker | None, options: Options, machine: Available
+) -> AsyncIterator[Triage]:
+    paused = time.monotonic()
+    for checkpoint in found:
+        evidence = await gather(checkpoint, asker, options, machine)
+        yield triage_of(evidence)
+        if time.monotonic() - paused > 0.05:
+            await asyncio.sleep(0)
+            paused = time.monotonic()
