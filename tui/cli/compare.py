@@ -67,7 +67,7 @@ def to_text(comparison: Comparison, path: str) -> str:
     for item in comparison.fields:
         lines.append(
             f"  {item.field}: config {printable(str(item.config))}, weights {item.weights}; "
-            f"with {item.weights} {item.keys:,} more keys match"
+            f"with {item.field} {item.weights}, {item.keys:,} more keys match"
         )
     for group in fold(row for row in comparison.rows if row.status != "ok"):
         row = group.first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -162,6 +163,8 @@ class LoadAttempt:
         peaks = {"peak_rss": self._peak_rss or None, "peak_anonymous": self._peak_anonymous or None}
         if self._end is not None:
             error = self._end.get("error")
+            if isinstance(error, dict):
+                error = {key: strip_ansi(str(value)) for key, value in error.items()}
             stage = str(self._end.get("stage", self._stage))
             kind = str(self._end.get("outcome", "failed"))
             words = f"loaded in {seconds:.1f} s" if kind == "loaded" else _error_words(error, stage)
@@ -213,15 +216,10 @@ def signal_words(number: int) -> str:
     return f"{name} ({words})" if words else name
 
 
-_ANSI = ("\x1b[", "\x1b]")
-
-
 def strip_ansi(text: str) -> str:
     """`text` without colour sequences; what is left of other escapes is made visible later."""
     if "\x1b" not in text:
         return text
-    import re
-
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 

@@ -49,8 +49,8 @@ class Attempt:
         import transformers
 
         path = self.request["path"]
-        self.enter("config")
         cls = self._class(transformers)
+        self.enter("config")
         keywords: Dict[str, Any] = {"output_loading_info": True, "local_files_only": True}
         if self.request.get("trust_remote_code"):
             keywords["trust_remote_code"] = True

@@ -207,7 +207,7 @@ def _of_field(checkpoint: Checkpoint, comparison: Comparison, item: Field) -> Fi
     elif last in _HEADS:
         rule = "config-gqa-kv-heads"
     evidence = [
-        f"{item.field}: config {printable(str(item.config))}, weights {item.weights}; with {item.weights} "
+        f"{item.field}: config {printable(str(item.config))}, weights {item.weights}; with {item.field} {item.weights}, "
         f"{item.keys:,} more keys match",
         *_shapes(comparison),
         _plain_words(comparison),
@@ -217,7 +217,7 @@ def _of_field(checkpoint: Checkpoint, comparison: Comparison, item: Field) -> Fi
         [line for line in evidence if line],
         title=f"{item.field} is {printable(str(item.config))} in config.json, the weights have {item.weights}",
         file="config.json",
-        fix=(_set_command(checkpoint, item), f"or train the head anew: {comparison.model_class}.from_pretrained({checkpoint.path!r}, ignore_mismatched_sizes=True)")
+        fix=(_set_command(checkpoint, item), f"{comparison.model_class}.from_pretrained({checkpoint.path!r}, ignore_mismatched_sizes=True)  # trains the head anew")
         if rule == "shape-num-labels"
         else (_set_command(checkpoint, item),),
     )

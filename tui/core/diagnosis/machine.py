@@ -41,7 +41,7 @@ def memory(evidence: Evidence) -> Iterator[Finding]:
                 f"one file of {bytes_size(made.largest_mapping)}, the system maps at most {bytes_size(available.mappable)}",
                 f"{bytes_size(made.shortfall)} too much",
             ],
-            fix=made.advice,
+            fix=made.advice[1:],
         )
         return
     must = max(made.load_peak or 0, made.run or 0)

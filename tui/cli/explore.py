@@ -1,0 +1,45 @@
+"""`ckptriage [PATH…]`: the explorer, or without a terminal the text report."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from tui.cli.common import class_option, python_option
+from tui.errors import UsageError
+from tui.triage.flow import Options, existing
+
+
+@click.command("explore", hidden=True)
+@click.argument("paths", nargs=-1, metavar="[PATH…]")
+@python_option
+@class_option
+@click.option("--hub-cache", is_flag=True, help="Open the Hugging Face cache.")
+def command(paths: tuple[str, ...], python: str | None, model_class: str | None, hub_cache: bool) -> int:
+    """Open the explorer on PATH; without a terminal print what `check` prints."""
+    places = list(paths) or ([] if hub_cache else ["."])
+    if hub_cache:
+        places.append(_cache())
+    for path in places:
+        existing(path)
+    options = Options(model_class=model_class, python=python)
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        from tui.cli.check import run
+
+        return run(places, options, "text", None, "error")
+    from tui.ui.app import explore
+
+    return explore(places, options)
+
+
+def _cache() -> str:
+    """The hub cache's directory, from the environment or its usual place (huggingface_hub `constants.py`)."""
+    home = os.environ.get("HF_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface"
+    )
+    place = os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
+    if not os.path.isdir(place):
+        raise UsageError(f"there is no hub cache at {place}")
+    return place

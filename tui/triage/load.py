@@ -1,0 +1,203 @@
+"""A load attempt from consent to diagnosis: what is asked of the child, what is refused, how it is judged afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tui.core.checkpoint import LEVELS, Checkpoint
+from tui.core.compare import config_text, edited
+from tui.core.diagnosis.evidence import Outcome
+from tui.core.report.model import Triage, triage_of
+from tui.core.text import listing, printable
+from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
+from tui.triage.flow import Options, gather
+
+LOADERS = ("transformers", "torch", "safetensors", "pickle")
+_BY_KIND = {
+    "transformers": "transformers",
+    "sentence_transformers": "transformers",
+    "safetensors": "safetensors",
+    "torch": "torch",
+    "lightning": "torch",
+    "torchscript": "torch",
+    "pickle": "pickle",
+}
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What a load attempt is asked to do."""
+
+    model_class: str | None = None
+    loader: str | None = None
+    changes: dict[str, Any] | None = None
+    tokenizer: str | None = None
+    dtype: str | None = None
+    device: str = "cpu"
+    forward: bool = False
+    unpickle: bool = False
+    trust_remote_code: bool = False
+    trust_this_file: bool = False
+    python: str | None = None
+    timeout: float | None = None
+    memory_limit: int | None = None
+
+
+def loader_for(checkpoint: Checkpoint, options: LoadOptions) -> str | None:
+    """The loader that the attempt runs, `None` where there is none for this kind yet."""
+    if options.loader is not None:
+        return options.loader
+    if options.model_class is not None and not checkpoint.is_file:
+        return "transformers"
+    return _BY_KIND.get(checkpoint.kind)
+
+
+def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
+    """Why the attempt is not made, empty where it is."""
+    loader = loader_for(checkpoint, options)
+    if loader is None:
+        return f"there is no loader for a {checkpoint.kind} checkpoint yet"
+    if loader in ("torch", "pickle") and not checkpoint.weight_files:
+        return "there is no file to load"
+    runs_code = loader == "pickle" or options.unpickle
+    levels = [pickle.level for _, pickle in checkpoint.pickles]
+    worst = max(levels, key=LEVELS.index, default="tensors_only")
+    reasons = [reason for _, pickle in checkpoint.pickles for reason in pickle.reasons]
+    if runs_code and worst == "dangerous":
+        return f"loading it would run code that is dangerous: {listing(reasons, 4)}"
+    if runs_code and not options.unpickle:
+        names = [name for _, pickle in checkpoint.pickles for name in pickle.globals]
+        return f"pickle.load runs what the file names: {listing(names, 6) or 'nothing'}; say --unpickle to allow it"
+    if runs_code and not options.trust_this_file:
+        return "the child is not isolated from your files here; say --trust-this-file as well to unpickle all the same"
+    return ""
+
+
+def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
+    """The request to the child."""
+    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    loader = loader_for(checkpoint, options)
+    root = checkpoint.root.absolute()
+    single = loader in ("torch", "pickle", "safetensors")
+    path = root / checkpoint.weight_files[0].name if single and checkpoint.weight_files else root
+    return {
+        "op": "load",
+        "loader": loader,
+        "path": str(path),
+        "paths": [str(root / file.name) for file in checkpoint.weight_files] if loader == "safetensors" else None,
+        "class": options.model_class,
+        "values": config,
+        "config": config_text(edited(config, options.changes)) if options.changes else None,
+        "dtype": options.dtype,
+        "device": options.device,
+        "forward": options.forward,
+        "has_tokenizer": checkpoint.tokenizer is not None or options.tokenizer is not None,
+        "tokenizer": options.tokenizer,
+        "unpickle": options.unpickle,
+        "trust_remote_code": options.trust_remote_code,
+    }
+
+
+def make_attempt(
+    checkpoint: Checkpoint,
+    options: LoadOptions,
+    on_line: Callable[[LogLine], None] | None = None,
+    on_memory: Callable[[MemorySample], None] | None = None,
+) -> LoadAttempt:
+    """An attempt that is ready to run."""
+    return LoadAttempt(
+        request_for(checkpoint, options),
+        options.python,
+        on_line,
+        on_memory,
+        options.timeout,
+        options.memory_limit,
+    )
+
+
+def refused(reason: str) -> LoadOutcome:
+    """The outcome of an attempt that was not made."""
+    return LoadOutcome("refused", {"type": "Refused", "message": reason, "traceback": ""}, words=f"refused: {reason}")
+
+
+def as_evidence(outcome: LoadOutcome) -> Outcome:
+    """The part of an outcome that diagnosis looks at."""
+    error = outcome.error or {}
+    return Outcome(
+        outcome.outcome, error.get("type", ""), error.get("message", ""), error.get("traceback", "")
+    )
+
+
+async def diagnose_after(checkpoint: Checkpoint, before: Triage | None, outcome: LoadOutcome, options: Options) -> Triage:
+    """The findings again, with the outcome of the attempt beside what was known before it."""
+    from tui.triage.environment import available
+
+    evidence = await gather(
+        checkpoint,
+        None,
+        options,
+        available(),
+        comparison=before.comparison if before is not None else None,
+        outcome=as_evidence(outcome),
+    )
+    after = triage_of(evidence)
+    if before is None:
+        return after
+    known = {(item.rule, item.file) for item in after.findings}
+    kept = tuple(item for item in before.findings if (item.rule, item.file) not in known)
+    return replace(after, findings=kept + after.findings, verdict=before.verdict, basis=before.basis)
+
+
+def agreement(before: Triage | None, outcome: LoadOutcome) -> tuple[str, bool | None]:
+    """(what was predicted, whether the outcome agrees); `None` where there was no prediction."""
+    if before is None or before.verdict == "unknown" or outcome.outcome in ("cancelled", "refused", "timeout"):
+        return (before.verdict if before is not None else "unknown"), None
+    loaded = outcome.outcome == "loaded"
+    if before.verdict == "fails":
+        return "fails", not loaded
+    if not loaded:
+        return before.verdict, False
+    answer = outcome.answer
+    differs = bool(answer.get("missing") or answer.get("unexpected"))
+    if before.verdict == "loads" and before.comparison is not None:
+        expected = bool(before.comparison.missing or before.comparison.unexpected)
+        return "loads", differs == expected
+    return before.verdict, True
+
+
+def outcome_json(outcome: LoadOutcome, checkpoint: Checkpoint, triage: Triage | None, before: Triage | None) -> dict[str, Any]:
+    """The contract's object for `load --json`."""
+    from tui.core.report.model import finding_json
+
+    predicted, agrees = agreement(before, outcome)
+    error = outcome.error
+    answer = outcome.answer
+    return {
+        "schema": 1,
+        "path": checkpoint.path,
+        "model_class": answer.get("model_class") or (triage.model_class if triage is not None else None),
+        "outcome": outcome.outcome,
+        "error": None
+        if error is None
+        else {"type": error.get("type", ""), "message": error.get("message", ""), "traceback": error.get("traceback", "")},
+        "stage": outcome.stage,
+        "seconds": round(outcome.seconds, 3),
+        "peak_rss_bytes": outcome.peak_rss,
+        "peak_anonymous_bytes": outcome.peak_anonymous,
+        "missing": answer.get("missing", []),
+        "unexpected": answer.get("unexpected", []),
+        "mismatched": answer.get("mismatched", []),
+        "forward": answer.get("forward"),
+        "predicted": predicted,
+        "agrees": agrees,
+        "findings": [finding_json(item) for item in (triage.findings if triage is not None else ())],
+        "isolation": "not isolated",
+    }
+
+
+def log_text(line: LogLine) -> str:
+    """A log line as the command line and the log pane show it."""
+    mark = {"stage": "»", "end": "=", "note": "·", "stderr": " ", "stdout": " "}.get(line.stream, " ")
+    return f"{line.seconds:7.1f}s {mark} {printable(line.text, 4000)}"
