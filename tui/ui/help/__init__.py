@@ -1,0 +1,3 @@
+"""Texts of the in-app help."""
+
+from __future__ import annotations

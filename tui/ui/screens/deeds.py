@@ -1,0 +1,420 @@
+"""What a user does in the explorer: edit, choose, load, copy, export. Each is a few lines over `triage`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual import work
+
+from tui.core.compare import Comparison, config_text, edited, parse_setting, parse_value
+from tui.core.difference import difference
+from tui.core.json_text import dumps
+from tui.core.report import html, markdown, plain
+from tui.core.report.model import report_json
+from tui.core.report.sarif import sarif
+from tui.core.report.words import fix_line
+from tui.core.text import printable
+from tui.errors import CkptriageError
+from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
+from tui.system.environments import SHOWN, find
+from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
+from tui.ui.render.compare import changed
+from tui.ui.render.lines import Line, line, span
+from tui.ui.screens.dialogs import AskText, Choose, Read
+
+if TYPE_CHECKING:
+    from tui.ui.screens.explorer import Explorer as Base
+else:
+    Base = object
+
+MAX_LOG = 5000
+LOG_SECONDS = 0.1
+
+
+class Deeds(Base):
+    """Mixed into the explorer; holds the state of load attempt and tokenizer."""
+
+    def prepare_deeds(self) -> None:
+        """State that the deeds keep."""
+        self.log_lines: deque[Line] | list[Line] = deque(maxlen=MAX_LOG)
+        self.measured: tuple[int, int] | None = None
+        self.attempt: LoadAttempt | None = None
+        self.attempt_words = ""
+        self.tokenizer_answer: dict[str, Any] | None = None
+        self.tokenizer_asking = False
+        self._log_dirty = False
+
+    def run_deed(self, name: str) -> None:
+        """Run an action by its name, for the command palette."""
+        getattr(self, f"action_{name}")()
+
+    def note_toast(self, words: str, severity: str = "information") -> None:
+        """A short notice; its text is never markup."""
+        level: Any = severity
+        self.notify(printable(words, 600), severity=level, markup=False, timeout=6)
+
+    def tell_error(self, error: CkptriageError) -> None:
+        """An error of ours, with what to do."""
+        self.note_toast(f"{error.message}. {error.hint}" if error.hint else error.message, "error")
+
+    # comparison
+
+    @work(exclusive=True, group="compare", exit_on_error=False)
+    async def compare_again(self) -> None:
+        """The comparison under the edits: the live answer first, the audit when nothing more is typed."""
+        path = self.path
+        if path is None:
+            return
+        before = self.session.comparison(path)
+        await asyncio.sleep(0.05)
+        try:
+            after = await self.session.compare_edited(path, "live")
+            self._compared(path, before, after)
+            await asyncio.sleep(0.6)
+            audited = await self.session.compare_edited(path, "audit")
+            if (audited.missing, audited.unexpected, audited.mismatched) != (after.missing, after.unexpected, after.mismatched):
+                self.add_log(LogLine(0, "note", f"audit and live answer differ for {path}: the audit is shown"))
+            self._compared(path, before, audited)
+        except CkptriageError as error:
+            self.tell_error(error)
+
+    def _compared(self, path: str, before: Comparison | None, after: Comparison) -> None:
+        if path == self.path:
+            self.note = changed(before, after)
+            self.refresh_view()
+
+    def action_choose_class(self) -> None:
+        """Pick from the classes that this checkpoint could be."""
+        triage = self.triage
+        if triage is None or triage.comparison is None:
+            self.note_toast("the loader has not answered about this checkpoint")
+            return
+        self._choose_class()
+
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def _choose_class(self) -> None:
+        triage = self.triage
+        if triage is None or triage.comparison is None:
+            return
+        known = [dict(item) for item in triage.comparison.candidates]
+        words = [_candidate_words(item) for item in known] + ["another class by name …"]
+        index = await self.app.push_screen_wait(Choose("Load as which class?", words))
+        if index is None:
+            return
+        name = str(known[index]["class"]) if index < len(known) else await self._ask_class(triage.model_class or "")
+        if name:
+            path = triage.checkpoint.path
+            edit = self.session.edit(path)
+            self.session.push(path, type(edit)(edit.changes, name))
+            self.show_pane("compare")
+            self.compare_again()
+
+    async def _ask_class(self, current: str) -> str:
+        answer = await self.app.push_screen_wait(AskText("Class of transformers", current))
+        return (answer or "").strip()
+
+    def action_edit(self) -> None:
+        """Edit a config value as key=value."""
+        if self.triage is None:
+            return
+        comparison = self.session.comparison(self.path or "")
+        first = comparison.fields[0] if comparison is not None and comparison.fields else None
+        current = f"{first.field}={dumps(first.weights, indent=None)}" if first is not None else ""
+        row = None
+        if self.shown_pane == "config":
+            view = self.query_one("#config")
+            row = getattr(view, "current", None)
+        if row is not None and row.target is not None:
+            self.edit_value(str(row.target))
+        else:
+            self._edit("Edit a config value: key=value", current)
+
+    def edit_value(self, key: str) -> None:
+        """Edit one value of config.json."""
+        triage = self.triage
+        if triage is None:
+            return
+        value: Any = triage.checkpoint.config.mapping if triage.checkpoint.config is not None else {}
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        value = self.session.edit(triage.checkpoint.path).mapping.get(key, value)
+        self._edit(f"{key} = ? (JSON; nothing is written to your file)", dumps(value, indent=None), key)
+
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def _edit(self, title: str, value: str, key: str = "") -> None:
+        answer = await self.app.push_screen_wait(AskText(title, value))
+        if answer is None or self.path is None:
+            return
+        try:
+            name, new = (key, parse_value(answer)) if key else parse_setting(answer)
+        except CkptriageError as error:
+            self.tell_error(error)
+            return
+        self.set_value(name, new)
+
+    def set_value(self, key: str, value: Any) -> None:
+        """Apply an edit and compare again."""
+        if self.path is None:
+            return
+        self.session.push(self.path, self.session.edit(self.path).with_change(key, value))
+        if self.pane != "config":
+            self.show_pane("compare")
+        self.refresh_view()
+        self.compare_again()
+
+    def action_apply_field(self) -> None:
+        """Set the first config field that explains the differences."""
+        comparison = self.session.comparison(self.path or "")
+        if comparison is None or not comparison.fields:
+            self.note_toast("no config field explains these differences")
+            return
+        item = comparison.fields[0]
+        self.set_value(item.field, item.weights)
+
+    def action_undo(self) -> None:
+        """Take the last edit back."""
+        if self.path is None or not self.session.undo(self.path):
+            self.note_toast("nothing to undo")
+            return
+        self.note = "the last edit was taken back"
+        self.refresh_view()
+        if self.session.edits.get(self.path):
+            self.compare_again()
+
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def action_save_config(self) -> None:
+        """Write the edited config elsewhere, never over the user's file."""
+        triage = self.triage
+        if triage is None or not self.session.edit(triage.checkpoint.path).changes:
+            self.note_toast("no edit to save")
+            return
+        proposal = str(Path.home() / "config.edited.json")
+        answer = await self.app.push_screen_wait(AskText("Save the edited config as", proposal))
+        if not answer:
+            return
+        config = triage.checkpoint.config.mapping if triage.checkpoint.config is not None else {}
+        text = config_text(edited(config, self.session.edit(triage.checkpoint.path).mapping))
+        target = Path(answer).expanduser()
+        if target.exists():
+            self.note_toast(f"{target} is there already; choose another name", "error")
+            return
+        self._write(target, text)
+
+    def _write(self, target: Path, text: str) -> None:
+        try:
+            target.write_text(text, "utf-8", "backslashreplace")
+        except OSError as error:
+            self.note_toast(f"cannot write {target}: {error.strerror or error}", "error")
+            return
+        self.note_toast(f"written to {target}")
+
+    # tokenizer
+
+    @work(exclusive=True, group="tokenizer", exit_on_error=False)
+    async def ask_tokenizer(self) -> None:
+        """Ask the environment's AutoTokenizer, with a sentence to cut."""
+        path = self.path
+        if path is None:
+            return
+        text = await self.app.push_screen_wait(AskText("A sentence to tokenise", "Angela Merkel visited London in 2012."))
+        if text is None:
+            return
+        self.tokenizer_asking = True
+        self.refresh_view()
+        answer = await self.session.tokenizer(path, text)
+        self.tokenizer_asking = False
+        if path == self.path:
+            self.tokenizer_answer = answer
+            self.refresh_view()
+
+    # load attempt
+
+    def action_load(self) -> None:
+        """Run a real load attempt on the selected checkpoint."""
+        if self.triage is None:
+            self.note_toast("pick a checkpoint first")
+        elif self.attempt is not None:
+            self.note_toast("an attempt is running; escape cancels it")
+        else:
+            self._load()
+
+    @work(exclusive=True, group="load", exit_on_error=False)
+    async def _load(self) -> None:
+        triage = self.triage
+        if triage is None:
+            return
+        checkpoint, edit = triage.checkpoint, self.session.edit(triage.checkpoint.path)
+        options = LoadOptions(
+            model_class=edit.model_class, changes=edit.mapping or None, python=self.session.options.python
+        )
+        self.log_lines.clear()
+        self.add_log(LogLine(0.0, "note", f"{checkpoint.path}: predicted {triage.verdict}"))
+        if self.size.width < 120:
+            self.show_pane("log")
+        reason = refusal(checkpoint, options)
+        try:
+            outcome = refused(reason) if reason else await self._attempt(make_attempt(checkpoint, options, self.add_log, self._sample))
+        except CkptriageError as error:
+            self.tell_error(error)
+            return
+        finally:
+            self.attempt = None
+            self.attempt_words = ""
+        if reason:
+            self.add_log(LogLine(0.0, "end", outcome.words))
+        await self._ended(triage.checkpoint.path, outcome, edited_config=bool(edit.changes))
+
+    async def _attempt(self, attempt: LoadAttempt) -> LoadOutcome:
+        self.attempt = attempt
+        self.attempt_words = "load attempt running; escape cancels"
+        self.refresh_all()
+        timer = self.set_interval(LOG_SECONDS, self._flush_log)
+        try:
+            return await attempt.run()
+        finally:
+            timer.stop()
+            self.measured = None
+            self._flush_log()
+
+    async def _ended(self, path: str, outcome: LoadOutcome, edited_config: bool) -> None:
+        """The diagnosis, and whether it came as predicted."""
+        before = self.session.triages[path]
+        predicted, agrees = agreement(before, outcome)
+        if not edited_config and agrees is not None:
+            words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
+            self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))
+        if not edited_config:
+            after = await diagnose_after(before.checkpoint, before, outcome, self.session.options)
+            self.session.triages[path] = after
+            for item in after.findings[:4]:
+                if item.severity != "info":
+                    self.log_lines.append(line(span("          diagnosis: ", "dim"), span(item.title, "bad")))
+                    if item.fix:
+                        self.log_lines.append(line(span("          fix: ", "key"), span(item.fix[0]), copy=item.fix[0]))
+        self.refresh_all()
+
+    def add_log(self, item: LogLine) -> None:
+        """One more line; the pane is repainted at most ten times a second."""
+        style = {"stage": "head", "end": "key", "note": "dim", "stderr": "plain"}.get(item.stream, "plain")
+        self.log_lines.append(line(span(log_text(item), style)))
+        self._log_dirty = True
+        if self.attempt is None:
+            self._flush_log()
+
+    def _sample(self, sample: MemorySample) -> None:
+        self.measured = (sample.anonymous, sample.file_backed)
+
+    def _flush_log(self) -> None:
+        if self._log_dirty and self.is_mounted:
+            self._log_dirty = False
+            self._log()
+            self.query_one("#memory").refresh()
+
+    def action_cancel(self) -> None:
+        """Escape: the filter, else a running attempt, else a maximised pane."""
+        if self.clear_filter():
+            return
+        if self.attempt is not None:
+            self.attempt.cancel()
+        elif self.maximized is not None:
+            self.minimize()
+
+    # environment, difference, export, copy, help
+
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def action_pick_python(self) -> None:
+        """Choose the environment that is asked and that loads."""
+        found = await asyncio.to_thread(find)
+        words = [
+            f"{item.executable}  {item.python or '?'}  "
+            + (" · ".join(f"{name} {item.packages[name]}" for name in SHOWN if name in item.packages) or "no torch")
+            for item in found
+        ]
+        index = await self.app.push_screen_wait(Choose("Which Python environment?", [*words, "another by path …"]))
+        if index is None:
+            return
+        python = found[index].executable if index < len(found) else await self._ask_python()
+        if python:
+            await self.session.use_python(python)
+            self.refresh_all()
+            self.judge_all()
+
+    async def _ask_python(self) -> str:
+        answer = await self.app.push_screen_wait(AskText("Path of a Python interpreter"))
+        return str(Path(answer).expanduser()) if answer else ""
+
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def action_diff(self) -> None:
+        """Compare with another checkpoint of the tree."""
+        triage = self.triage
+        others = [path for path in self.session.triages if triage is not None and path != triage.checkpoint.path]
+        if triage is None or not others:
+            self.note_toast("there is no other checkpoint to compare with")
+            return
+        index = await self.app.push_screen_wait(Choose(f"{triage.checkpoint.path} against which?", others))
+        if index is None:
+            return
+        from tui.ui.render.diff import rows
+
+        found = difference(triage.checkpoint, self.session.triages[others[index]].checkpoint)
+        await self.app.push_screen_wait(Read(f"{triage.checkpoint.path} → {others[index]}", rows(found)))
+
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def action_export(self) -> None:
+        """Write the report; the suffix chooses its form."""
+        proposal = str(Path.home() / "ckptriage-report.html")
+        answer = await self.app.push_screen_wait(AskText("Export the report as (.html .md .json .sarif .txt)", proposal))
+        if not answer:
+            return
+        target = Path(answer).expanduser()
+        report = self.session.report()
+        match target.suffix.lower():
+            case ".html":
+                text = html.render(report)
+            case ".md":
+                text = markdown.render(report)
+            case ".json":
+                text = dumps(report_json(report)) + "\n"
+            case ".sarif":
+                text = dumps(sarif(report)) + "\n"
+            case _:
+                text = plain.render(report)
+        self._write(target, text)
+
+    def action_copy(self) -> None:
+        """Copy the row under the cursor, or the fix; the text is also written to a file, since terminals may refuse."""
+        row = getattr(self.focused, "current", None)
+        text = row.copy or row.text.strip() if row is not None else ""
+        if not text and self.triage is not None:
+            text = fix_line(self.triage) or str(self.triage.checkpoint.path)
+        if not text:
+            return
+        text = printable(text, None)
+        self.app.copy_to_clipboard(text)
+        place = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "ckptriage"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "copied.txt").write_text(text + "\n", "utf-8")
+        except OSError:
+            self.note_toast("sent to the terminal's clipboard")
+            return
+        self.note_toast(f"sent to the terminal's clipboard, and written to {place / 'copied.txt'}")
+
+    def action_help(self) -> None:
+        """Keys and meanings."""
+        text = files("tui.ui.help").joinpath("help.md").read_text("utf-8")
+        self.app.push_screen(Read("Help", [line(span(row)) for row in text.splitlines()]))
+
+
+def _candidate_words(item: dict[str, Any]) -> str:
+    """A class with how much of the file it takes."""
+    share = item.get("matched")
+    if not isinstance(share, float | int):
+        return f"{item.get('class')}  (cannot be built here)"
+    missing, mismatched = item.get("missing", 0), item.get("mismatched", 0)
+    return f"{item['class']}  {share * 100:.0f} % of the file, {missing} missing, {mismatched} mismatched"

@@ -1,0 +1,362 @@
+"""The explorer: tree, answer, views, meter and log. Composes and routes; the flow is in `triage`, the text in `render`."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.events import Key
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Tree
+
+from tui.core.report.model import Triage
+from tui.core.text import printable
+from tui.errors import CkptriageError
+from tui.triage.session import Session
+from tui.ui.render import answer as answer_text
+from tui.ui.render import compare as compare_text
+from tui.ui.render import details
+from tui.ui.render.lines import Line, line, span
+from tui.ui.screens.deeds import Deeds
+from tui.ui.widgets.line_view import LineView
+from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
+from tui.ui.widgets.tree import CheckpointTree
+
+
+class Explorer(Deeds, Screen[None]):
+    """One window on everything below the paths."""
+
+    AUTO_FOCUS = "#tree"
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (70, "-narrow"), (120, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "load", "Load", tooltip="Run a real load attempt"),
+        Binding("c", "choose_class", "Class", tooltip="Choose the model class"),
+        Binding("e", "edit", "Edit", tooltip="Edit a config value"),
+        Binding("f", "apply_field", "Fix field", show=False),
+        Binding("u", "undo", "Undo", show=False),
+        Binding("s", "save_config", "Save config", show=False),
+        Binding("slash", "filter", "Filter", tooltip="Filter rows by a part of a name"),
+        Binding("n", "next_difference", "Next diff"),
+        Binding("d", "diff", "Diff", show=False),
+        Binding("p", "pick_python", "Env", tooltip="Pick the Python environment"),
+        Binding("x", "export", "Export", show=False),
+        Binding("y", "copy", "Copy", show=False),
+        Binding("z", "maximise", "Zoom", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("escape", "cancel", "Cancel", show=False),
+        Binding("q", "app.quit", "Quit", show=False),
+        *(Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)),
+    ]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.path: str | None = None
+        self.pane = "overview"
+        self.shown_pane = "tree"
+        self.opened: frozenset[str] = frozenset()
+        self.pattern = ""
+        self.note = ""
+        self.scanning = "scanning …"
+        self.prepare_deeds()
+        self._stop = threading.Event()
+        self._foldings: dict[int, compare_text.Folding] = {}
+
+    # layout
+
+    def compose(self) -> ComposeResult:
+        """Bar, tree and meter on the left, answer and views on the right, log below."""
+        yield PaneBar(id="bar")
+        with Horizontal(id="upper"):
+            with Vertical(id="left"):
+                yield CheckpointTree(id="tree")
+                yield LineView(id="memory", name_of_pane="Memory")
+            with Vertical(id="right"):
+                yield LineView(id="answer")
+                for view in VIEWS:
+                    yield LineView(id=view)
+                yield Input(id="filter", placeholder="part of a name; escape clears")
+        yield LineView(id="log", name_of_pane="Load attempt", follow=True)
+        yield StatusLine(id="status")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin to scan and to warm the worker up; the first frame waits for neither."""
+        self.query_one("#answer", LineView).can_focus = False
+        self.query_one("#filter", Input).display = False
+        for name in ("tree", "overview", "compare", "tensors", "config", "tokenizer", "findings"):
+            self.query_one(f"#{name}").border_title = dict(PANES)[name]
+        self.show_pane("tree")
+        self.refresh_all()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._scan()
+
+    def on_unmount(self) -> None:
+        """Stop the scan."""
+        self._stop.set()
+
+    def on_resize(self) -> None:
+        """Panes change with the width; the tree shows symbols only where there is no room."""
+        self.query_one("#tree", CheckpointTree).set_compact(self.size.width < 70)
+        self.show_pane(self.shown_pane, focus=False)
+        self.refresh_all()
+
+    # scanning and judging
+
+    @work(thread=True, exclusive=True, group="scan", exit_on_error=False)
+    def _scan(self) -> None:
+        """Read headers in a thread; rows arrive in batches."""
+        batch: list[Triage] = []
+        try:
+            for triage in self.session.scan(self._stop):
+                batch.append(triage)
+                if len(batch) >= 25:
+                    self.app.call_from_thread(self._found, batch)
+                    batch = []
+            self.app.call_from_thread(self._found, batch)
+            self.app.call_from_thread(self._scanned)
+        except RuntimeError:  # the app has ended while the thread was reading
+            return
+
+    def _found(self, batch: list[Triage]) -> None:
+        tree = self.query_one("#tree", CheckpointTree)
+        with self.app.batch_update():
+            for triage in batch:
+                tree.put(triage, triage.checkpoint.path in self.session.pending)
+        self.scanning = f"scanning … {len(self.session.triages):,} found"
+        self._tell()
+
+    def _scanned(self) -> None:
+        count = len(self.session.triages)
+        self.scanning = "" if count else "no checkpoint below this path"
+        self._tell()
+        if not count:
+            self.refresh_all()
+        self.judge_all()
+
+    def judge_all(self) -> None:
+        """Ask the loader about everything that is still to be asked."""
+        self._judge()
+
+    @work(exclusive=True, group="judge", exit_on_error=False)
+    async def _judge(self) -> None:
+        """One after the other, what is selected first."""
+        while self.session.pending:
+            path = self.path if self.path in self.session.pending else next(iter(self.session.pending))
+            self.scanning = f"asking the loader: {len(self.session.pending):,} to go"
+            self._tell()
+            try:
+                triage = await self.session.judge(path)
+            except CkptriageError as error:
+                self.session.pending.discard(path)
+                self.tell_error(error)
+                continue
+            self.query_one("#tree", CheckpointTree).put(triage, False)
+            if path == self.path:
+                self.refresh_all()
+        self.scanning = ""
+        self._tell()
+
+    # showing
+
+    @property
+    def triage(self) -> Triage | None:
+        """The selected checkpoint."""
+        return self.session.triages.get(self.path) if self.path is not None else None
+
+    @on(Tree.NodeHighlighted)
+    def _show_node(self, event: Tree.NodeHighlighted[str]) -> None:
+        data = event.node.data
+        if data is not None and data in self.session.triages and data != self.path:
+            self.path = data
+            self.opened = frozenset()
+            self.note = ""
+            self.tokenizer_answer = None
+            self.refresh_all(top=True)
+
+    @on(Tree.NodeSelected)
+    def _open_node(self, event: Tree.NodeSelected[str]) -> None:
+        data = event.node.data
+        if data is not None and data in self.session.triages:
+            self.show_pane("overview" if self.pane not in VIEWS else self.pane)
+        else:
+            event.node.toggle()
+
+    def refresh_all(self, top: bool = False) -> None:
+        """Everything that depends on the selection."""
+        if not self.is_mounted:
+            return
+        with self.app.batch_update():
+            self.query_one("#answer", LineView).show(self._answer)
+            self.refresh_view(top)
+            self.query_one("#memory", LineView).show(self._memory)
+            self._log()
+        self._mark()
+        self._tell()
+
+    def refresh_view(self, top: bool = False) -> None:
+        """Only the view that is shown."""
+        view = self.query_one(f"#{self.pane if self.pane in VIEWS else 'overview'}", LineView)
+        view.show(partial(self._view, view.id or ""), top=top)
+
+    def _answer(self, width: int) -> list[Line]:
+        return answer_text.answer(self.triage, width, self.path in self.session.pending)
+
+    def _view(self, name: str, width: int) -> object:
+        triage = self.triage
+        if triage is None:
+            return [line(span(self.scanning or "pick a checkpoint in the tree (1)", "dim"))]
+        checkpoint, edit = triage.checkpoint, self.session.edit(triage.checkpoint.path)
+        match name:
+            case "compare":
+                why = "asking the loader …" if self.path in self.session.pending else self._why_not(triage)
+                return compare_text.rows(self._folding(), width, self.opened, self.pattern, edit.mapping, self.note, why)
+            case "tensors":
+                return details.tensors(checkpoint, width, self.pattern)
+            case "config":
+                return details.config(checkpoint, edit.mapping, width, self.pattern)
+            case "tokenizer":
+                return details.tokenizer(checkpoint, self.tokenizer_answer, self.tokenizer_asking, width)
+            case "findings":
+                return answer_text.findings(triage, width)
+            case _:
+                return answer_text.overview(triage, width)
+
+    def _why_not(self, triage: Triage) -> str:
+        if triage.checkpoint.kind != "transformers":
+            return f"a {triage.checkpoint.kind} file names no model class; c chooses one for directories with a config"
+        return "the loader was not asked about this checkpoint"
+
+    def _folding(self) -> compare_text.Folding | None:
+        comparison = self.session.comparison(self.path or "")
+        if comparison is None:
+            return None
+        folding = self._foldings.get(id(comparison))
+        if folding is None or folding.comparison is not comparison:
+            self._foldings = {id(comparison): compare_text.folded(comparison)}
+            folding = self._foldings[id(comparison)]
+        return folding
+
+    def _memory(self, width: int) -> list[Line]:
+        triage = self.triage
+        return details.meter(triage.estimate if triage else None, self.session.machine, width, self.measured)
+
+    def _log(self) -> None:
+        self.query_one("#log", LineView).show(lambda width: self.log_lines or [line(span("r runs a real load attempt; its log and its end stand here", "dim"))])
+
+    def _mark(self) -> None:
+        triage = self.triage
+        badges = {"findings": str(len(triage.findings))} if triage is not None and triage.findings else {}
+        self.query_one("#bar", PaneBar).mark(self.shown_pane, badges)
+
+    def _tell(self) -> None:
+        info = self.session.environment()
+        named = [f"{name} {info.packages[name]}" for name in ("torch", "transformers") if name in info.packages]
+        words = " · ".join([f"python {info.python}", *named]) if info.python else "starting the environment …"
+        if info.available is False:
+            words += f" · {info.reason}"
+        left = self.attempt_words or self.scanning or f"{len(self.session.triages):,} checkpoints"
+        self.query_one("#status", StatusLine).tell(printable(left), printable(words))
+
+    # panes
+
+    def action_pane(self, pane: str) -> None:
+        """Go to a pane by its number."""
+        self.show_pane(pane)
+
+    @on(PaneBar.Picked)
+    def _pick_pane(self, event: PaneBar.Picked) -> None:
+        self.show_pane(event.pane)
+
+    def show_pane(self, pane: str, focus: bool = True) -> None:
+        """Bring a pane to the front: alone where the screen is narrow, in its place where it is wide."""
+        if pane in VIEWS:
+            self.pane = pane
+        self.shown_pane = pane
+        wide = self.size.width >= 120
+        for view in VIEWS:
+            self.query_one(f"#{view}").display = view == self.pane
+        self.query_one("#left").display = wide or pane in ("tree", "memory")
+        self.query_one("#right").display = wide or pane in VIEWS or pane in ("tree", "memory", "log")
+        self.set_class(not wide and pane in VIEWS, "only-view")
+        self.set_class(not wide and pane in ("tree", "memory"), "only-left")
+        self.set_class(not wide and pane == "log", "only-log")
+        self.query_one("#tree").display = wide or pane == "tree"
+        self.query_one("#memory").display = wide or pane == "memory"
+        self.query_one("#log").display = wide or pane == "log"
+        if focus:
+            self.query_one(f"#{pane}").focus()
+        self.refresh_view()
+        self._mark()
+
+    def action_maximise(self) -> None:
+        """The focused pane alone, and back."""
+        if self.maximized is not None:
+            self.minimize()
+        elif self.focused is not None:
+            self.maximize(self.focused)
+
+    # filter
+
+    def action_filter(self) -> None:
+        """Show the filter's input."""
+        if self.shown_pane not in ("compare", "tensors", "config"):
+            self.show_pane("compare" if self.session.comparison(self.path or "") else "tensors")
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filtered(self, event: Input.Changed) -> None:
+        self.pattern = event.value
+        self.refresh_view(top=True)
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one(f"#{self.pane}").focus()
+
+    def clear_filter(self) -> bool:
+        """Take the filter away; whether there was one."""
+        box = self.query_one("#filter", Input)
+        if not box.display and not self.pattern:
+            return False
+        box.value = ""
+        box.display = False
+        self.pattern = ""
+        self.query_one(f"#{self.pane}").focus()
+        self.refresh_view()
+        return True
+
+    def action_next_difference(self) -> None:
+        """The next row that differs."""
+        if self.shown_pane != "compare":
+            self.show_pane("compare")
+        view = self.query_one("#compare", LineView)
+        if not view.next_where(lambda item: item.text.startswith(("≠", "−", "+"))):
+            self.note_toast("no difference here")
+
+    @on(LineView.Opened)
+    def _open_row(self, event: LineView.Opened) -> None:
+        match event.view.id:
+            case "compare":
+                self.opened = self.opened ^ {str(event.target)}
+                self.refresh_view()
+            case "config":
+                self.edit_value(str(event.target))
+            case "tokenizer":
+                self.ask_tokenizer()
+            case _:
+                return
+
+    def on_key(self, event: Key) -> None:
+        """Escape leaves the filter also while its input has the focus."""
+        if event.key == "escape" and self.focused is not None and self.focused.id == "filter":
+            event.stop()
+            self.clear_filter()

@@ -1,0 +1,93 @@
+"""The tree of checkpoints, each with its verdict as symbol, word and colour."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widgets import Tree
+from textual.widgets.tree import TreeNode
+
+from tui.core.report.model import Triage
+from tui.core.report.words import SYMBOLS
+from tui.core.text import printable
+
+_COLOURS = {"loads": "green", "degraded": "yellow", "fails": "red", "unknown": "bright_black"}
+
+
+class CheckpointTree(Tree[str]):
+    """Nodes are directories and checkpoints; a checkpoint's data is its path."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+        Binding("h", "cursor_parent", "Parent", show=False),
+        Binding("l", "select_cursor", "Open", show=False),
+        Binding("g", "scroll_home", "Top", show=False),
+        Binding("G", "scroll_end", "Bottom", show=False),
+    ]
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__("checkpoints", id=id)
+        self.show_root = False
+        self.guide_depth = 2
+        self.auto_expand = False
+        self._by_path: dict[str, TreeNode[str]] = {}
+        self._directories: dict[str, TreeNode[str]] = {}
+        self._words: dict[str, tuple[str, bool]] = {}
+        self.compact = False
+
+    def put(self, triage: Triage, pending: bool) -> None:
+        """Add a checkpoint, or change its verdict."""
+        path = triage.checkpoint.path
+        self._words[path] = (triage.verdict, pending)
+        node = self._by_path.get(path)
+        if node is None:
+            parent = self._directory(os.path.dirname(path))
+            node = parent.add_leaf(self._label(path), path)
+            self._by_path[path] = node
+            if len(self._by_path) == 1:
+                self.call_after_refresh(self.move_cursor, node)
+        else:
+            node.set_label(self._label(path))
+
+    def _directory(self, path: str) -> TreeNode[str]:
+        """The node of a directory, made with its parents where it is new."""
+        if path in ("", "/"):
+            return self.root
+        node = self._directories.get(path)
+        if node is None:
+            parent, name = os.path.dirname(path), os.path.basename(path)
+            above = self._directory(parent) if parent and parent != path else self.root
+            node = above.add(Text(printable(name, 80)), path, expand=True)
+            self._directories[path] = node
+        return node
+
+    def _label(self, path: str) -> Text:
+        verdict, pending = self._words[path]
+        symbol, word = ("…", "asking") if pending else (SYMBOLS[verdict], verdict)
+        colour = Style(color="bright_black" if pending else _COLOURS[verdict])
+        name = printable(os.path.basename(path) or path, 120)
+        if self.compact:
+            return Text.assemble((f"{symbol} ", colour), name)
+        return Text.assemble((f"{symbol} {word:<9}", colour), name)
+
+    def set_compact(self, compact: bool) -> None:
+        """Symbols only, for narrow terminals."""
+        if compact != self.compact:
+            self.compact = compact
+            for path, node in self._by_path.items():
+                node.set_label(self._label(path))
+
+    def paths(self) -> list[str]:
+        """Every checkpoint, in the order in which it was found."""
+        return list(self._by_path)
+
+    def go_to(self, path: str) -> None:
+        """Put the cursor on a checkpoint."""
+        node = self._by_path.get(path)
+        if node is not None:
+            self.move_cursor(node)
