@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.json_text import dumps
 from tui.core.text import printable
 from tui.errors import UsageError
 from tui.triage.flow import checkpoints, existing
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tui.core.checkpoint import Checkpoint
+
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
 python_option = click.option("--python", metavar="EXE", help="The Python environment to ask; the app's own by default.")
 class_option = click.option("--class", "model_class", metavar="NAME", help="The transformers class to load.")
 set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a config value (JSON, dotted keys); repeatable."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a config value (JSON, dotted keys); repeatable.",
 )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
-from tui.core.checkpoint import Checkpoint
 from tui.core.compare import Comparison, edited, fold, from_files, parse_setting, to_json
 from tui.core.text import printable, shape_text
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
 from tui.triage.ask import Asker
+
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
 
 
 @click.command("compare")
@@ -61,7 +63,8 @@ def to_text(comparison: Comparison, path: str) -> str:
     elif comparison.loads:
         lines.append("  loads")
     lines.append(
-        f"  {comparison.matched:,} match, {len(comparison.missing):,} missing, {len(comparison.unexpected):,} unexpected, "
+        f"  {comparison.matched:,} match, {len(comparison.missing):,} missing, "
+        f"{len(comparison.unexpected):,} unexpected, "
         f"{len(comparison.mismatched):,} mismatched"
     )
     for item in comparison.fields:
@@ -80,5 +83,7 @@ def to_text(comparison: Comparison, path: str) -> str:
         lines.append(f"  not audited: {printable(comparison.not_audited)}")
     better = [item for item in comparison.candidates if isinstance(item.get("matched"), float)][:5]
     if better:
-        lines.append("  classes that fit: " + ", ".join(f"{item['class']} {item['matched'] * 100:.0f} %" for item in better))
+        lines.append(
+            "  classes that fit: " + ", ".join(f"{item['class']} {item['matched'] * 100:.0f} %" for item in better)
+        )
     return "\n".join(lines) + "\n"

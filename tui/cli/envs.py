@@ -19,7 +19,12 @@ def command(as_json: bool) -> int:
             {
                 "schema": 1,
                 "environments": [
-                    {"executable": item.executable, "python": item.python or None, "source": item.source, "packages": item.packages}
+                    {
+                        "executable": item.executable,
+                        "python": item.python or None,
+                        "source": item.source,
+                        "packages": item.packages,
+                    }
                     for item in found
                 ],
             }
@@ -28,6 +33,9 @@ def command(as_json: bool) -> int:
     lines = []
     for item in found:
         shown = " · ".join(f"{name} {item.packages[name]}" for name in SHOWN if name in item.packages)
-        lines.append(f"{printable(item.executable, 200)}  {item.python or '?'}  {shown or 'none of the packages'}  ({item.source})")
+        lines.append(
+            f"{printable(item.executable, 200)}  {item.python or '?'}  {shown or 'none of the packages'}  "
+            f"({item.source})"
+        )
     write_text("\n".join(lines) + "\n")
     return 0

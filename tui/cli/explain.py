@@ -48,7 +48,9 @@ def _text(page: Page) -> str:
 def _from_text(text: str, as_json: bool) -> int:
     found = rules_in(text)
     if as_json:
-        findings = [{**_json(PAGES[rule]), "evidence": [printable(words)], "confidence": "likely"} for rule, words in found]
+        findings = [
+            {**_json(PAGES[rule]), "evidence": [printable(words)], "confidence": "likely"} for rule, words in found
+        ]
         write_json({"schema": 1, "known": bool(found), "findings": findings})
         return 0 if found else 1
     if not found:

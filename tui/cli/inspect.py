@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
-from tui.core.checkpoint import Checkpoint
 from tui.core.json_text import finite
-from tui.core.tensors import Tensor
 from tui.core.text import bytes_size, count_of, printable, shape_text
+
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.tensors import Tensor
 
 
 @click.command("inspect")
@@ -28,8 +30,10 @@ def command(path: str, as_json: bool) -> int:
 
 def unreadable(checkpoint: Checkpoint) -> bool:
     """Whether nothing could be read, or a weight file is refused by its own format."""
-    return checkpoint.kind == "unknown" or any(file.fatal is not None for file in checkpoint.weight_files) or bool(
-        checkpoint.weights.problems
+    return (
+        checkpoint.kind == "unknown"
+        or any(file.fatal is not None for file in checkpoint.weight_files)
+        or bool(checkpoint.weights.problems)
     )
 
 
@@ -76,12 +80,15 @@ def to_text(checkpoint: Checkpoint) -> str:
     for file in checkpoint.files:
         lines.append(f"  {printable(file.name, 120)}  {file.format}  {bytes_size(file.size)}")
         lines.extend(
-            f"      {printable(str(key), 60)}: {printable(str(value), 160)}" for key, value in list(file.metadata.items())[:20]
+            f"      {printable(str(key), 60)}: {printable(str(value), 160)}"
+            for key, value in list(file.metadata.items())[:20]
         )
     for problem in checkpoint.all_problems():
         where = f" at byte {problem.offset:,}" if problem.offset is not None else ""
         lines.append(f"  ✗ {printable(problem.file or '', 120)}{where}: {printable(problem.message)}")
     tensors = [tensor for file in checkpoint.files for tensor in file.tensors]
     lines.append(f"  {count_of(len(tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}")
-    lines.extend(f"    {tensor.dtype:<8} {shape_text(tensor.shape):<20} {printable(tensor.name, 200)}" for tensor in tensors)
+    lines.extend(
+        f"    {tensor.dtype:<8} {shape_text(tensor.shape):<20} {printable(tensor.name, 200)}" for tensor in tensors
+    )
     return "\n".join(lines) + "\n"

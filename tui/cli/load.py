@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json
-from tui.core.checkpoint import Checkpoint
 from tui.core.compare import parse_setting
-from tui.core.report.model import Triage
 from tui.core.report.words import SEVERITY_SYMBOLS
 from tui.core.text import printable
 from tui.errors import WorkerError
-from tui.loading.attempt import LoadOutcome
 from tui.triage.flow import Options, triage_all
 from tui.triage.load import (
     LOADERS,
@@ -29,10 +27,25 @@ from tui.triage.load import (
     refused,
 )
 
-_UNITS = {"": 1, "k": 1000, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.report.model import Triage
+    from tui.loading.attempt import LoadOutcome
+
+_UNITS = {
+    "": 1,
+    "k": 1000,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 1 << 10,
+    "mi": 1 << 20,
+    "gi": 1 << 30,
+    "ti": 1 << 40,
+}
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """A size in bytes: `2GB`, `1.5GiB`, `800M`."""
 
     name = "size"
@@ -53,11 +66,15 @@ class Size(click.ParamType):
 @click.option("--tokenizer", metavar="PATH", help="The tokenizer for --forward.")
 @click.option("--loader", type=click.Choice(LOADERS), help="For formats with several.")
 @click.option("--forward", is_flag=True, help="One pass on a short input after the load.")
-@click.option("--dtype", type=click.Choice(("auto", "float32", "bfloat16", "float16")), default="auto", show_default=True)
+@click.option(
+    "--dtype", type=click.Choice(("auto", "float32", "bfloat16", "float16")), default="auto", show_default=True
+)
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda:N|auto")
 @python_option
 @click.option("--timeout", type=click.FloatRange(min=0.1), metavar="S", help="End the attempt after so many seconds.")
-@click.option("--memory-limit", type=Size(), metavar="SIZE", help="End it when it holds more anonymous memory than this.")
+@click.option(
+    "--memory-limit", type=Size(), metavar="SIZE", help="End it when it holds more anonymous memory than this."
+)
 @click.option("--unpickle", is_flag=True, help="Allow a full unpickle: runs what the file names.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow the checkpoint's own Python files to run.")
 @click.option("--trust-this-file", is_flag=True, help="Unpickle also without file-system isolation.")

@@ -37,7 +37,8 @@ def to_text(made: Estimate, machine: Available, path: str) -> str:
     lines = [
         f"{printable(path, 240)}  {made.verdict.replace('_', ' ')}",
         f"  weights  {bytes_size(made.weights)} as {made.dtype}",
-        f"  RAM      must {bytes_size(made.load_peak)} to load, {bytes_size(made.run)} to run; wants {bytes_size(made.wants)}",
+        f"  RAM      must {bytes_size(made.load_peak)} to load, {bytes_size(made.run)} to run; "
+        f"wants {bytes_size(made.wants)}",
         f"  free     {bytes_size(machine.ram)} of {bytes_size(machine.ram_total)} ({machine.ram_source})",
         f"  device   {bytes_size(made.device_total)} with cache {bytes_size(made.kv_cache)}",
     ]

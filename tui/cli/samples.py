@@ -19,7 +19,9 @@ def command(directory: Path | None, large: bool) -> int:
     target = directory or Path("sample_models")
     source = gallery()
     if source is None:
-        raise UsageError("the gallery is not in this installation", "install ckptriage from its wheel or its repository")
+        raise UsageError(
+            "the gallery is not in this installation", "install ckptriage from its wheel or its repository"
+        )
     if target.exists() and any(target.iterdir()) if target.is_dir() else target.exists():
         raise UsageError(f"{target} is there already and not empty", "name a directory that does not exist")
     shutil.copytree(source, target, dirs_exist_ok=True)

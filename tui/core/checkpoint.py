@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.problems import Problem
 from tui.core.tensors import Tensor, parameter_count, stored_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.core.problems import Problem
 
 KINDS = (
     "transformers", "sentence_transformers", "diffusers", "adapter", "safetensors", "torch", "pickle", "torchscript",

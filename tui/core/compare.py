@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.json_text import finite
 from tui.core.text import shape_text
 from tui.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tui.core.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def from_answer(answer: dict[str, Any]) -> Comparison:
     missing = tuple(answer.get("missing") or ())
     unexpected = tuple(answer.get("unexpected") or ())
     mismatched = tuple(
-        Mismatch(item["key"], tuple(item["checkpoint"]), tuple(item["model"])) for item in answer.get("mismatched") or ()
+        Mismatch(item["key"], tuple(item["checkpoint"]), tuple(item["model"]))
+        for item in answer.get("mismatched") or ()
     )
     conversion = answer.get("conversion") or {}
     return Comparison(
@@ -141,7 +145,7 @@ def _rows(
 ) -> tuple[Row, ...]:
     """Rows in the order in which a user wants them: differences first, then what matches."""
     wrong = {item.key: item for item in mismatched}
-    tied = {target: source for target, source in answer.get("tied") or ()}
+    tied: dict[str, str] = dict(answer.get("tied") or ())
     back = {model: key for key, model in (answer.get("renamed") or {}).items()}
     rows: list[Row] = []
     for key, sources, shape, source_shape in answer.get("rows") or ():
@@ -158,7 +162,9 @@ def _rows(
             rows.append(Row(key, (), "ok", model, None, note))
         else:
             rows.append(Row(key, tuple(sources), "ok", model, first))
-    rows.extend(Row(key, (back.get(key, key),), "unexpected", None, None, "not used by this class") for key in unexpected)
+    rows.extend(
+        Row(key, (back.get(key, key),), "unexpected", None, None, "not used by this class") for key in unexpected
+    )
     order = {"mismatch": 0, "conversion": 1, "missing": 2, "unexpected": 3, "ok": 4}
     return tuple(sorted(rows, key=lambda row: order[row.status]))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.json_text import finite
+
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

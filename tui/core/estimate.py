@@ -8,11 +8,13 @@ anonymous. Rules and their measured errors: `modeling_utils._load_pretrained_mod
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.tensors import DTYPE_BITS, FLOATING, TORCH_DTYPES, Tensor, bytes_by_dtype
 from tui.core.text import bytes_size
+
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
 
 BASE_ANONYMOUS = 259_000_000
 BASE_FILE = 86_000_000
@@ -92,7 +94,9 @@ def estimate(
     peak = max(load, run)
     margin = max(int(peak * 0.03), 15_000_000)
     on_device = weights + (kv or 0) + activations + _DEVICE_OVERHEAD
-    largest = max((file.size for file in checkpoint.weight_files if file.format in ("safetensors", "torch_zip")), default=0)
+    largest = max(
+        (file.size for file in checkpoint.weight_files if file.format in ("safetensors", "torch_zip")), default=0
+    )
     made = Estimate(
         dtype=target,
         parameters=checkpoint.parameters,
@@ -144,7 +148,8 @@ def _cast(tensors: tuple[Tensor, ...], target: str) -> tuple[int, int]:
 def _running(checkpoint: Checkpoint, context: int, batch: int, target: str) -> tuple[int | None, int]:
     """KV cache (`None` where the architecture is not known to have one), and activations of one pass, roughly."""
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    part = config.get("text_config")
+    text: dict[str, Any] = part if isinstance(part, dict) else config
     hidden = _number(text, "hidden_size", "n_embd", "d_model", "dim")
     vocabulary = _number(text, "vocab_size") or 0
     inner = _number(text, "intermediate_size", "n_inner", "d_ff") or 4 * (hidden or 0)
@@ -191,7 +196,8 @@ def _judged(made: Estimate, available: Available, device: str) -> Estimate:
             advice=(
                 f"the system will not map a file of {bytes_size(made.largest_mapping)}: it grants "
                 f"{bytes_size(available.mappable)}",
-                "set vm.overcommit_memory=1, or split the file into shards: model.save_pretrained(out, max_shard_size='5GB')",
+                "set vm.overcommit_memory=1, or split the file into shards: "
+                "model.save_pretrained(out, max_shard_size='5GB')",
             ),
         )
     must = max(made.load_peak, made.run)

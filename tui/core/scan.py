@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui.core.assemble import is_checkpoint_directory, is_weight_name, read_directory, read_one_file
 from tui.core.checkpoint import Checkpoint
 from tui.core.files import kind_of
 from tui.core.problems import Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 MAX_DEPTH = 40
 MAX_ENTRIES = 2_000_000
 SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".cache", ".venv", "venv", "site-packages", ".locks"})
 """Directories in which nobody keeps checkpoints and which hold many files."""
 
-_STANDALONE = frozenset("optimizer.pt scheduler.pt scaler.pt training_args.bin optimizer.bin".split())
+_STANDALONE = frozenset(["optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin", "optimizer.bin"])
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Found:
     def read(self) -> Checkpoint:
         """Read the headers; problems are carried."""
         if self.problem is not None:
-            return Checkpoint(self.path, self.location, "unknown", problems=(self.problem,), is_file=not self.is_directory)
+            return Checkpoint(
+                self.path, self.location, "unknown", problems=(self.problem,), is_file=not self.is_directory
+            )
         if not self.is_directory:
             return read_one_file(self.location, self.path)
         try:
@@ -63,7 +68,10 @@ def scan(path: Path, shown: str) -> Iterator[Found]:
         yield Found(shown, path, False)
     else:
         yield Found(
-            shown, path, False, problem=Problem("file-not-regular", f"is {kind_of(mode)}, not a regular file", path.name)
+            shown,
+            path,
+            False,
+            problem=Problem("file-not-regular", f"is {kind_of(mode)}, not a regular file", path.name),
         )
 
 

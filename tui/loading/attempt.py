@@ -6,12 +6,14 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui.core.text import bytes_size, printable
 from tui.loading.child import Child, default_python
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAMPLE_SECONDS = 0.1
 
@@ -101,7 +103,7 @@ class LoadAttempt:
         await child.start(_devices(self.request))
         self._note(
             "note",
-            "not isolated: the load runs as you, with a scrubbed environment and no network libraries told to go online",
+            "not isolated: the load runs as you, with a scrubbed environment and offline libraries",
         )
         try:
             await child.send(self.request)
@@ -160,7 +162,7 @@ class LoadAttempt:
 
     def _outcome(self, code: int | None) -> LoadOutcome:
         seconds = time.monotonic() - self._started
-        peaks = {"peak_rss": self._peak_rss or None, "peak_anonymous": self._peak_anonymous or None}
+        peaks: dict[str, Any] = {"peak_rss": self._peak_rss or None, "peak_anonymous": self._peak_anonymous or None}
         if self._end is not None:
             error = self._end.get("error")
             if isinstance(error, dict):
@@ -168,9 +170,13 @@ class LoadAttempt:
             stage = str(self._end.get("stage", self._stage))
             kind = str(self._end.get("outcome", "failed"))
             words = f"loaded in {seconds:.1f} s" if kind == "loaded" else _error_words(error, stage)
-            return LoadOutcome(kind, error, seconds, **peaks, stage=stage, answer=self._end.get("answer") or {}, words=words)
+            return LoadOutcome(
+                kind, error, seconds, **peaks, stage=stage, answer=self._end.get("answer") or {}, words=words
+            )
         kind, words = self._ended(code)
-        return LoadOutcome(kind, {"type": kind, "message": words, "traceback": ""}, seconds, **peaks, stage=self._stage, words=words)
+        return LoadOutcome(
+            kind, {"type": kind, "message": words, "traceback": ""}, seconds, **peaks, stage=self._stage, words=words
+        )
 
     def _ended(self, code: int | None) -> tuple[str, str]:
         """How a child ended that did not say so itself."""

@@ -8,13 +8,15 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui.core.text import printable
 from tui.errors import WorkerError
 from tui.worker.protocol import MAX_LINE, OFFLINE, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _START = Path(__file__).parent.parent / "worker" / "start.py"
 _KEPT = ("PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "CONDA_PREFIX")

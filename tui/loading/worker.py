@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui.core.text import printable
 from tui.errors import WorkerError
 from tui.loading.child import Child, default_python
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START_TIMEOUT = 180.0
 REQUEST_TIMEOUT = 120.0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHOWN = ("torch", "transformers", "accelerate", "safetensors", "tensorflow", "peft")
 """Packages that the list of environments names."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.compare import Comparison, config_text, from_answer, from_files
-from tui.core.tensors import Tensor
 from tui.errors import WorkerError
-from tui.loading.worker import Worker
+
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.tensors import Tensor
+    from tui.loading.worker import Worker
 
 ASKED_KINDS = frozenset({"transformers"})
 """Kinds whose verdict is the class's `from_pretrained`."""
@@ -140,7 +142,9 @@ def header_digest(checkpoint: Checkpoint) -> str:
     """Identity of the names, dtypes and shapes."""
     digest = hashlib.blake2b(digest_size=16)
     for tensor in checkpoint.tensors:
-        digest.update(f"{tensor.name}\0{tensor.dtype}\0{tensor.shape}\0{tensor.role}\n".encode("utf-8", "surrogatepass"))
+        digest.update(
+            f"{tensor.name}\0{tensor.dtype}\0{tensor.shape}\0{tensor.role}\n".encode("utf-8", "surrogatepass")
+        )
     for _, pickle in checkpoint.pickles:
         digest.update(repr(pickle.top_keys).encode("utf-8", "backslashreplace"))
     digest.update(str([file.name for file in checkpoint.weight_files]).encode("utf-8", "backslashreplace"))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import Checkpoint
-from tui.core.compare import Comparison
 from tui.core.diagnosis.evidence import Evidence, Outcome
 from tui.core.estimate import Available, estimate
 from tui.core.report.model import Report, Triage, triage_of
@@ -19,6 +17,11 @@ from tui.errors import UsageError, WorkerError
 from tui.loading.worker import Worker
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tui.core.compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def existing(shown: str) -> Path:
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown!r} is no usable path: {error}") from None
     if not there:
-        raise UsageError(f"no such path: {shown}", "check the spelling; a name in the hub cache is looked up in a later release")
+        raise UsageError(
+            f"no such path: {shown}", "check the spelling; a name in the hub cache is looked up in a later release"
+        )
     return path
 
 

@@ -1,10 +1,9 @@
-"""A load attempt from consent to diagnosis: what is asked of the child, what is refused, how it is judged afterwards."""
+"""A load attempt from consent to diagnosis: what is asked, what is refused, how it is judged afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import LEVELS, Checkpoint
 from tui.core.compare import config_text, edited
@@ -13,6 +12,9 @@ from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.triage.flow import Options, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOADERS = ("transformers", "torch", "safetensors", "pickle")
 _BY_KIND = {
@@ -125,12 +127,12 @@ def refused(reason: str) -> LoadOutcome:
 def as_evidence(outcome: LoadOutcome) -> Outcome:
     """The part of an outcome that diagnosis looks at."""
     error = outcome.error or {}
-    return Outcome(
-        outcome.outcome, error.get("type", ""), error.get("message", ""), error.get("traceback", "")
-    )
+    return Outcome(outcome.outcome, error.get("type", ""), error.get("message", ""), error.get("traceback", ""))
 
 
-async def diagnose_after(checkpoint: Checkpoint, before: Triage | None, outcome: LoadOutcome, options: Options) -> Triage:
+async def diagnose_after(
+    checkpoint: Checkpoint, before: Triage | None, outcome: LoadOutcome, options: Options
+) -> Triage:
     """The findings again, with the outcome of the attempt beside what was known before it."""
     from tui.triage.environment import available
 
@@ -167,7 +169,9 @@ def agreement(before: Triage | None, outcome: LoadOutcome) -> tuple[str, bool | 
     return before.verdict, True
 
 
-def outcome_json(outcome: LoadOutcome, checkpoint: Checkpoint, triage: Triage | None, before: Triage | None) -> dict[str, Any]:
+def outcome_json(
+    outcome: LoadOutcome, checkpoint: Checkpoint, triage: Triage | None, before: Triage | None
+) -> dict[str, Any]:
     """The contract's object for `load --json`."""
     from tui.core.report.model import finding_json
 
@@ -181,7 +185,11 @@ def outcome_json(outcome: LoadOutcome, checkpoint: Checkpoint, triage: Triage | 
         "outcome": outcome.outcome,
         "error": None
         if error is None
-        else {"type": error.get("type", ""), "message": error.get("message", ""), "traceback": error.get("traceback", "")},
+        else {
+            "type": error.get("type", ""),
+            "message": error.get("message", ""),
+            "traceback": error.get("traceback", ""),
+        },
         "stage": outcome.stage,
         "seconds": round(outcome.seconds, 3),
         "peak_rss_bytes": outcome.peak_rss,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.compare import Comparison, edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, estimate
@@ -19,6 +16,12 @@ from tui.loading.worker import EnvironmentInfo, Worker
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -148,5 +151,3 @@ class Session:
     async def close(self) -> None:
         """End the worker."""
         await self.worker.close()
-
-

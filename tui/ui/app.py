@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
-from tui.triage.flow import Options
 from tui.triage.session import Session
 from tui.ui.screens.explorer import Explorer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.screen import Screen
+
+    from tui.triage.flow import Options
 
 _COMMANDS = (
     ("Load", "Run a real load attempt on the selected checkpoint", "load"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 from ckptriage_worker import audit, configs, direct, quantizers
 from ckptriage_worker.configs import Stop
 from ckptriage_worker.libraries import error_of, has, transformers
-from ckptriage_worker.states import State
+
+if TYPE_CHECKING:
+    from ckptriage_worker.states import State
 
 
-def compare(request: Dict[str, Any], state: Optional[State]) -> Dict[str, Any]:
+def compare(request: dict[str, Any], state: State | None) -> dict[str, Any]:
     """What the loader would collect and raise for the request's class and config.
 
     `request`: `class` (name or None), `config` (text or None), `values` (the parsed config), `shown` (the user's path),
@@ -18,8 +20,8 @@ def compare(request: Dict[str, Any], state: Optional[State]) -> Dict[str, Any]:
     """
     values = request.get("values") or {}
     name = request.get("class") or configs.default_class(values)
-    answer: Dict[str, Any] = {
-        "source": "transformers %s" % transformers().__version__,
+    answer: dict[str, Any] = {
+        "source": f"transformers {transformers().__version__}",
         "model_class": name,
         "stage": "done",
         "error": None,
@@ -41,12 +43,12 @@ def compare(request: Dict[str, Any], state: Optional[State]) -> Dict[str, Any]:
 
 
 def _weights(
-    request: Dict[str, Any],
-    state: Optional[State],
+    request: dict[str, Any],
+    state: State | None,
     cls: Any,
     config: Any,
-    replacements: Dict[str, str],
-    answer: Dict[str, Any],
+    replacements: dict[str, str],
+    answer: dict[str, Any],
 ) -> None:
     """Quantizer, files, build, bookkeeping: in the loader's order."""
     try:
@@ -59,15 +61,15 @@ def _weights(
         answer["error"] = {"type": kind, "message": message}
         return
     outcome = _outcome(request, state, cls, config, quantizer, answer)
-    error = outcome.error()
-    if error is not None:
+    raised = outcome.error()
+    if raised is not None:
         answer["stage"] = "weights"
-        answer["error"] = error
+        answer["error"] = raised
     _fill(answer, outcome, state)
 
 
 def _outcome(
-    request: Dict[str, Any], state: State, cls: Any, config: Any, quantizer: Any, answer: Dict[str, Any]
+    request: dict[str, Any], state: State, cls: Any, config: Any, quantizer: Any, answer: dict[str, Any]
 ) -> direct.Outcome:
     """The live path, the audit, or both, as asked and as the environment allows."""
     live = direct.applies()
@@ -103,18 +105,18 @@ def _guarded(function: Any, *arguments: Any) -> direct.Outcome:
         raise Stop("build", error)
 
 
-def _differences(own: direct.Outcome, official: direct.Outcome) -> List[str]:
+def _differences(own: direct.Outcome, official: direct.Outcome) -> list[str]:
     """In which sets the two paths differ; empty where they agree."""
     out = []
     for name in ("missing", "unexpected"):
         if getattr(own, name) != getattr(official, name):
-            out.append("%s: %s" % (name, sorted(getattr(own, name) ^ getattr(official, name))[:20]))
+            out.append(f"{name}: {sorted(getattr(own, name) ^ getattr(official, name))[:20]}")
     if set(own.mismatched) != set(official.mismatched):
-        out.append("mismatched: %s" % sorted(set(own.mismatched) ^ set(official.mismatched))[:20])
+        out.append(f"mismatched: {sorted(set(own.mismatched) ^ set(official.mismatched))[:20]}")
     return out
 
 
-def _fill(answer: Dict[str, Any], outcome: direct.Outcome, state: State) -> None:
+def _fill(answer: dict[str, Any], outcome: direct.Outcome, state: State) -> None:
     """Sets and rows, sorted, since the loader's order is that of sets."""
     answer["missing"] = sorted(outcome.missing)
     answer["unexpected"] = sorted(outcome.unexpected)
@@ -139,7 +141,7 @@ def _fill(answer: Dict[str, Any], outcome: direct.Outcome, state: State) -> None
     ]
 
 
-def _stopped(answer: Dict[str, Any], stop: Stop) -> None:
+def _stopped(answer: dict[str, Any], stop: Stop) -> None:
     """The loader would stop before it has a model."""
     answer["stage"] = stop.stage
     answer["error"] = error_of(stop.error)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from typing import Any, Dict, Optional
+from typing import Any
 
 from ckptriage_worker.channel import Channel
 from ckptriage_worker.libraries import error_of, versions
@@ -15,7 +15,7 @@ from ckptriage_worker.libraries import error_of, versions
 class Attempt:
     """One attempt; each stage is announced before it begins and measured when it ends."""
 
-    def __init__(self, channel: Channel, request: Dict[str, Any]) -> None:
+    def __init__(self, channel: Channel, request: dict[str, Any]) -> None:
         self.channel = channel
         self.request = request
         self.stage = ""
@@ -29,7 +29,7 @@ class Attempt:
         self.stage, self._began = stage, now
         self.channel.send("stage", stage=stage, done=False)
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Load as asked; the answer holds what came back."""
         loader = self.request.get("loader") or "transformers"
         if loader == "transformers":
@@ -40,9 +40,9 @@ class Attempt:
             return self._safetensors()
         if loader == "pickle":
             return self._pickle()
-        raise ValueError("no loader named %r" % loader)
+        raise ValueError(f"no loader named {loader!r}")
 
-    def _transformers(self) -> Dict[str, Any]:
+    def _transformers(self) -> dict[str, Any]:
         """`CLASS.from_pretrained(path)`."""
         self.enter("import")
         import torch
@@ -51,7 +51,7 @@ class Attempt:
         path = self.request["path"]
         cls = self._class(transformers)
         self.enter("config")
-        keywords: Dict[str, Any] = {"output_loading_info": True, "local_files_only": True}
+        keywords: dict[str, Any] = {"output_loading_info": True, "local_files_only": True}
         if self.request.get("trust_remote_code"):
             keywords["trust_remote_code"] = True
         if self.request.get("dtype") not in (None, "auto"):
@@ -64,7 +64,7 @@ class Attempt:
         if device != "cpu":
             self.enter("device")
             model.to("cuda" if device == "auto" else device)
-        answer = {
+        answer: dict[str, Any] = {
             "model_class": type(model).__name__,
             "missing": sorted(info["missing_keys"]),
             "unexpected": sorted(info["unexpected_keys"]),
@@ -93,7 +93,7 @@ class Attempt:
 
         return resolve(cls.__name__, self.request["config"], self.request["path"])[1]
 
-    def _torch(self) -> Dict[str, Any]:
+    def _torch(self) -> dict[str, Any]:
         """`torch.load(weights_only=True)` on the CPU; the full unpickler only with consent."""
         self.enter("import")
         import torch
@@ -102,7 +102,7 @@ class Attempt:
         value = torch.load(self.request["path"], map_location="cpu", weights_only=not self.request.get("unpickle"))
         return {"model_class": type(value).__name__, "keys": _keys(value)}
 
-    def _safetensors(self) -> Dict[str, Any]:
+    def _safetensors(self) -> dict[str, Any]:
         """Every tensor through `safe_open`."""
         self.enter("import")
         from safetensors import safe_open
@@ -112,12 +112,12 @@ class Attempt:
         names = []
         for path in self.request.get("paths") or [self.request["path"]]:
             with safe_open(path, framework=framework) as file:
-                for name in file.keys():
+                for name in file:
                     file.get_tensor(name)
                     names.append(name)
         return {"model_class": None, "keys": names[:1000]}
 
-    def _pickle(self) -> Dict[str, Any]:
+    def _pickle(self) -> dict[str, Any]:
         """`pickle.load`: only with consent."""
         import pickle
 
@@ -138,17 +138,19 @@ def _keys(value: Any) -> Any:
     return [str(key) for key in list(value)[:1000]] if isinstance(value, dict) else None
 
 
-def _forward(model: Any, request: Dict[str, Any]) -> Dict[str, Any]:
+def _forward(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     """One pass on a short input; through the tokenizer where there is one."""
     import torch
     import transformers
 
-    inputs: Dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     try:
         if request.get("has_tokenizer"):
             place = request.get("tokenizer") or request["path"]
             tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=True)
-            inputs = dict(tokenizer(request.get("text") or "Angela Merkel visited London in 2012.", return_tensors="pt"))
+            inputs = dict(
+                tokenizer(request.get("text") or "Angela Merkel visited London in 2012.", return_tensors="pt")
+            )
     except Exception:  # the model is what is tried; the tokenizer has its own report
         inputs = {}
     if not inputs:
@@ -164,7 +166,7 @@ def _forward(model: Any, request: Dict[str, Any]) -> Dict[str, Any]:
 def run(requests: int, events: int) -> int:
     """One request, one attempt, one end."""
     channel = Channel(requests, events)
-    request: Optional[Dict[str, Any]] = next(channel.requests(), None)
+    request: dict[str, Any] | None = next(channel.requests(), None)
     if request is None:
         return 0
     channel.send("hello", executable=sys.executable, packages=versions(), pid=os.getpid())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, List
+from typing import TYPE_CHECKING, Any
 
 from ckptriage_worker.direct import Outcome
-from ckptriage_worker.states import State
+
+if TYPE_CHECKING:
+    from ckptriage_worker.states import State
 
 
 def compare(cls: Any, config: Any, state: State) -> Outcome:
@@ -16,7 +18,7 @@ def compare(cls: Any, config: Any, state: State) -> Outcome:
     """
     from transformers import modeling_utils
 
-    captured: List[Any] = []
+    captured: list[Any] = []
     original = getattr(modeling_utils, "log_state_dict_report", None)
 
     def capture(*arguments: Any, **keywords: Any) -> Any:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 from ckptriage_worker import configs, direct
 from ckptriage_worker.libraries import transformers
-from ckptriage_worker.states import State
+
+if TYPE_CHECKING:
+    from ckptriage_worker.states import State
 
 _BUDGET = 4.0
 _MOST = 24
 
 
-def names_for(values: Dict[str, Any]) -> List[str]:
+def names_for(values: dict[str, Any]) -> list[str]:
     """Classes from `architectures`, then every auto mapping's class for the model type."""
     library = transformers()
-    names: Dict[str, None] = {}
+    names: dict[str, None] = {}
     for name in values.get("architectures") or []:
         if isinstance(name, str) and configs.is_model_class(configs._attribute(library, name)):
             names[name] = None
@@ -34,8 +36,8 @@ def names_for(values: Dict[str, Any]) -> List[str]:
     return list(names)
 
 
-def rank(request: Dict[str, Any], state: Optional[State]) -> List[Dict[str, Any]]:
-    """`[{class, matched, missing, unexpected, mismatched}]`, best first; `matched` is a fraction of the file's tensors."""
+def rank(request: dict[str, Any], state: State | None) -> list[dict[str, Any]]:
+    """`[{class, matched, missing, unexpected, mismatched}]`, best first; `matched` is a share of the file."""
     values = request.get("values") or {}
     if state is None or not direct.applies():
         return [{"class": name, "matched": None} for name in names_for(values)]
@@ -49,12 +51,12 @@ def rank(request: Dict[str, Any], state: Optional[State]) -> List[Dict[str, Any]
     return sorted(out, key=lambda item: _worth(item))
 
 
-def _one(name: str, request: Dict[str, Any], state: State) -> Dict[str, Any]:
+def _one(name: str, request: dict[str, Any], state: State) -> dict[str, Any]:
     try:
         cls, config, _ = configs.resolve(name, request.get("config"), "")
         outcome = direct.compare(cls, config, state)
     except Exception as error:  # a class that cannot be built here is listed without a figure
-        return {"class": name, "matched": None, "error": "%s: %s" % (type(error).__name__, str(error)[:200])}
+        return {"class": name, "matched": None, "error": f"{type(error).__name__}: {str(error)[:200]}"}
     used = {key for target, keys in outcome.sources.items() if target not in outcome.mismatched for key in keys}
     total = max(len(state.meta), 1)
     return {
@@ -66,7 +68,7 @@ def _one(name: str, request: Dict[str, Any], state: State) -> Dict[str, Any]:
     }
 
 
-def _worth(item: Dict[str, Any]) -> Any:
+def _worth(item: dict[str, Any]) -> Any:
     """Most of the file taken, least left random, heads before the bare model."""
     if item["matched"] is None:
         return (1, 0, 0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator
+from typing import TYPE_CHECKING, Any
 
 from ckptriage_worker.protocol import decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Channel:
@@ -17,7 +20,7 @@ class Channel:
         self._requests = os.fdopen(requests, "rb", closefd=True)
         self._events = events
 
-    def requests(self) -> Iterator[Dict[str, Any]]:
+    def requests(self) -> Iterator[dict[str, Any]]:
         """Requests until the app closes its end."""
         for line in self._requests:
             message = decode(line)

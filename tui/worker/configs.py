@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from ckptriage_worker.libraries import transformers
 
@@ -13,7 +13,7 @@ from ckptriage_worker.libraries import transformers
 class Stop(Exception):
     """The loader would stop here; carries stage and the exception it raises."""
 
-    def __init__(self, stage: str, error: BaseException, cls: Optional[str] = None) -> None:
+    def __init__(self, stage: str, error: BaseException, cls: str | None = None) -> None:
         super().__init__(str(error))
         self.stage = stage
         self.error = error
@@ -23,7 +23,7 @@ class Stop(Exception):
 class ConfigPlace:
     """A temporary directory that holds the config alone, gone when left."""
 
-    def __init__(self, text: Optional[str]) -> None:
+    def __init__(self, text: str | None) -> None:
         self.text = text
         self.path = ""
 
@@ -43,7 +43,7 @@ def is_model_class(cls: Any) -> bool:
     return isinstance(cls, type) and hasattr(cls, "from_pretrained") and hasattr(cls, "config_class")
 
 
-def default_class(config: Dict[str, Any]) -> str:
+def default_class(config: dict[str, Any]) -> str:
     """The class the config names, where the library has it, else `AutoModel`."""
     names = config.get("architectures")
     library = transformers()
@@ -64,7 +64,7 @@ def _attribute(library: Any, name: str) -> Any:
         return None
 
 
-def resolve(name: str, text: Optional[str], shown: str) -> Tuple[Any, Any, Dict[str, str]]:
+def resolve(name: str, text: str | None, shown: str) -> tuple[Any, Any, dict[str, str]]:
     """Class and config as `from_pretrained` gets them; raises `Stop` where it would fail.
 
     The replacements put the user's path into messages that name the temporary one.
@@ -75,15 +75,15 @@ def resolve(name: str, text: Optional[str], shown: str) -> Tuple[Any, Any, Dict[
     except Exception as error:
         raise Stop("class", error, name)
     if cls is None or not hasattr(cls, "from_pretrained"):
-        message = "module 'transformers' has no attribute %r" % name
+        message = f"module 'transformers' has no attribute {name!r}"
         raise Stop("class", AttributeError(message), name)
     with ConfigPlace(text) as place:
         replacements = {place: shown}
         try:
             if hasattr(cls, "_model_mapping"):
-                return _automatic(library, cls, place) + (replacements,)
+                return (*_automatic(library, cls, place), replacements)
             if not is_model_class(cls):
-                raise TypeError("%s is no model class" % name)
+                raise TypeError(f"{name} is no model class")
             return cls, _concrete(cls, place), replacements
         except Stop as stop:
             raise Stop(stop.stage, _renamed(stop.error, replacements), stop.cls)
@@ -91,7 +91,7 @@ def resolve(name: str, text: Optional[str], shown: str) -> Tuple[Any, Any, Dict[
             raise Stop("config", _renamed(error, replacements), name)
 
 
-def _renamed(error: BaseException, replacements: Dict[str, str]) -> BaseException:
+def _renamed(error: BaseException, replacements: dict[str, str]) -> BaseException:
     """The same kind of error with the user's path in its words."""
     message = str(error)
     for old, new in replacements.items():
@@ -105,30 +105,23 @@ def _concrete(cls: Any, place: str) -> Any:
     An absent config.json gives the class's defaults, as in the library (`utils/hub.py` and `configuration_utils.py`).
     """
     if cls.config_class is None:
-        raise ValueError("%s does not define `config_class`; pass an explicit config to `from_pretrained`." % cls.__name__)
-    if not os.path.exists(os.path.join(place, "config.json")):
-        try:
-            return cls.config_class.from_pretrained(place, local_files_only=True)
-        except OSError:
-            raise
-    config = cls.config_class.from_pretrained(place, local_files_only=True)
-    return config
+        raise ValueError(
+            f"{cls.__name__} does not define `config_class`; pass an explicit config to `from_pretrained`."
+        )
+    return cls.config_class.from_pretrained(place, local_files_only=True)
 
 
-def _automatic(library: Any, cls: Any, place: str) -> Tuple[Any, Any]:
+def _automatic(library: Any, cls: Any, place: str) -> tuple[Any, Any]:
     """`AutoModel…`: the config by its model type, the class by the mapping (`models/auto/auto_factory.py`)."""
     from transformers.models.auto import auto_factory
 
     config = library.AutoConfig.from_pretrained(place, trust_remote_code=False, local_files_only=True)
     mapping = cls._model_mapping
-    if type(config) in mapping.keys():
+    if type(config) in list(mapping.keys()):
         concrete = auto_factory._get_model_class(config, mapping)
         if concrete.config_class == getattr(config, "sub_configs", {}).get("text_config"):
             config = config.get_text_config()
         return concrete, config
     known = ", ".join(item.__name__ for item in mapping)
-    message = (
-        "Unrecognized configuration class %s for this kind of AutoModel: %s.\nModel type should be one of %s."
-        % (config.__class__, cls.__name__, known)
-    )
-    raise Stop("class", ValueError(message), cls.__name__)
+    message = f"Unrecognized configuration class {config.__class__} for this kind of AutoModel: {cls.__name__}."
+    raise Stop("class", ValueError(f"{message}\nModel type should be one of {known}."), cls.__name__)

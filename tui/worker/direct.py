@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
-from ckptriage_worker.states import State
+if TYPE_CHECKING:
+    from ckptriage_worker.states import State
 
 MISMATCH = "You set `ignore_mismatched_sizes` to `False`, thus raising an error. For details look at the above report!"
 CONVERSION = (
@@ -39,19 +40,19 @@ class Outcome:
     """What the loader would have collected."""
 
     def __init__(self) -> None:
-        self.missing: set = set()
-        self.unexpected: set = set()
-        self.mismatched: Dict[str, Tuple[List[int], List[int]]] = {}
-        self.conversion: Dict[str, str] = {}
-        self.sources: Dict[str, List[str]] = {}
-        self.renamed: Dict[str, str] = {}
-        self.tied: List[Tuple[str, str]] = []
-        self.shapes: Dict[str, List[int]] = {}
-        self.crash: Optional[BaseException] = None
-        self.ties_unknown: List[Tuple[str, str]] = []
-        self.parameters: Dict[str, int] = {}
+        self.missing: set[str] = set()
+        self.unexpected: set[str] = set()
+        self.mismatched: dict[str, tuple[list[int], list[int]]] = {}
+        self.conversion: dict[str, str] = {}
+        self.sources: dict[str, list[str]] = {}
+        self.renamed: dict[str, str] = {}
+        self.tied: list[tuple[str, str]] = []
+        self.shapes: dict[str, list[int]] = {}
+        self.crash: BaseException | None = None
+        self.ties_unknown: list[tuple[str, str]] = []
+        self.parameters: dict[str, int] = {}
 
-    def error(self) -> Optional[Dict[str, str]]:
+    def error(self) -> dict[str, str] | None:
         """What the plain call raises, `None` where it returns a model."""
         if self.crash is not None:
             return {"type": type(self.crash).__name__, "message": str(self.crash)}
@@ -62,7 +63,7 @@ class Outcome:
         return None
 
 
-def build(cls: Any, config: Any, state: State, quantizer: Any) -> Tuple[Any, Any]:
+def build(cls: Any, config: Any, state: State, quantizer: Any) -> tuple[Any, Any]:
     """The model on meta in the loader's own init context, and its dtype."""
     from transformers import modeling_utils
 
@@ -74,11 +75,13 @@ def build(cls: Any, config: Any, state: State, quantizer: Any) -> Tuple[Any, Any
     with modeling_utils.ContextManagers(contexts):
         model = cls(config)
         if quantizer is not None:
-            quantizer.preprocess_model(model=model, dtype=dtype, device_map=None, checkpoint_files=None, use_kernels=False)
+            quantizer.preprocess_model(
+                model=model, dtype=dtype, device_map=None, checkpoint_files=None, use_kernels=False
+            )
     return model, dtype
 
 
-def _init_contexts(cls: Any, dtype: Any, quantized: bool) -> List[Any]:
+def _init_contexts(cls: Any, dtype: Any, quantized: bool) -> list[Any]:
     """`get_init_context` with the arguments that this version takes."""
     values = {
         "dtype": dtype,
@@ -94,7 +97,7 @@ def compare(cls: Any, config: Any, state: State, quantizer: Any = None) -> Outco
     """Missing, unexpected, mismatched and conversion errors for `cls(config)` loaded from `state`."""
     from transformers.conversion_mapping import get_model_conversion_mapping
 
-    model, dtype = build(cls, config, state, quantizer)
+    model, _ = build(cls, config, state, quantizer)
     mapping = get_model_conversion_mapping(model, None, quantizer)
     expected = model.state_dict()
     outcome = Outcome()
@@ -108,13 +111,13 @@ def compare(cls: Any, config: Any, state: State, quantizer: Any = None) -> Outco
     return outcome
 
 
-def _group(model: Any, expected: Dict[str, Any], mapping: List[Any], state: State, outcome: Outcome) -> Dict[str, Any]:
+def _group(model: Any, expected: dict[str, Any], mapping: list[Any], state: State, outcome: Outcome) -> dict[str, Any]:
     """Checkpoint keys by the model key they load into: `{model key: (converter or None, {pattern: [keys]})}`."""
     from transformers.core_model_loading import WeightConverter
 
     converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
-    groups: Dict[str, Any] = {}
+    groups: dict[str, Any] = {}
     for original, renamed, pattern in _renames(model, expected, mapping, converters, state):
         if renamed in expected:
             if pattern is not None:
@@ -137,9 +140,9 @@ def _group(model: Any, expected: Dict[str, Any], mapping: List[Any], state: Stat
 
 
 def _renames(
-    model: Any, expected: Dict[str, Any], mapping: List[Any], converters: List[Any], state: State
-) -> List[Tuple[str, str, Optional[str]]]:
-    """(checkpoint key, model key, converter pattern) in the loader's order, kept while names and rules stay the same."""
+    model: Any, expected: dict[str, Any], mapping: list[Any], converters: list[Any], state: State
+) -> list[tuple[str, str, str | None]]:
+    """(checkpoint key, model key, converter pattern) in the loader's order, remembered."""
     from transformers.core_model_loading import WeightRenaming, dot_natural_key, rename_source_key
 
     prefix = model.base_model_prefix
@@ -148,13 +151,11 @@ def _renames(
     if kept is not None:
         return kept
     renamings = [entry for entry in mapping if isinstance(entry, WeightRenaming)]
-    out: List[Tuple[str, str, Optional[str]]] = []
+    out: list[tuple[str, str, str | None]] = []
     for original in state.ordered(dot_natural_key):
         renamed, pattern = rename_source_key(original, renamings, converters, prefix, expected)
         if renamed not in expected and original in expected:
-            renamed, pattern = rename_source_key(
-                original, [], [], base_model_prefix=prefix, meta_state_dict=expected
-            )
+            renamed, pattern = rename_source_key(original, [], [], base_model_prefix=prefix, meta_state_dict=expected)
         out.append((original, renamed, pattern))
     if len(state.renames) > 8:
         state.renames.clear()
@@ -173,9 +174,9 @@ def _signature(entry: Any) -> Any:
     )
 
 
-def _apply(model: Any, config: Any, groups: Dict[str, Any], state: State, outcome: Outcome, quantizer: Any) -> None:
+def _apply(model: Any, config: Any, groups: dict[str, Any], state: State, outcome: Outcome, quantizer: Any) -> None:
     """Play each group out: plain ones by shape, converted ones through the loader's own operations on meta tensors."""
-    memo: Dict[Any, Any] = {}
+    memo: dict[Any, Any] = {}
     for target, (converter, sources) in groups.items():
         names = [name for group in sources.values() for name in group]
         if converter is None:
@@ -219,12 +220,12 @@ def _convert(
     config: Any,
     converter: Any,
     target: str,
-    sources: Dict[str, List[str]],
+    sources: dict[str, list[str]],
     state: State,
     outcome: Outcome,
     quantizer: Any,
-    memo: Dict[Any, Any],
-) -> Dict[str, Any]:
+    memo: dict[Any, Any],
+) -> dict[str, Any]:
     """Run one converter; groups of like inputs are converted once."""
     from transformers.core_model_loading import SkipParameters
 
@@ -280,7 +281,7 @@ class _Ready:
         return self.tensor
 
 
-def _set(outcome: Outcome, model: Any, target: str, value: Any, sources: List[str]) -> None:
+def _set(outcome: Outcome, model: Any, target: str, value: Any, sources: list[str]) -> None:
     """`set_param_for_module`: the key is no longer missing, and mismatched where the shapes differ."""
     expected = outcome.shapes.get(target)
     if expected is None:

@@ -10,10 +10,12 @@ import json
 import re
 import time
 from collections import Counter
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from ckptriage_worker import configs, direct
-from ckptriage_worker.states import State
+
+if TYPE_CHECKING:
+    from ckptriage_worker.states import State
 
 _BUDGET = 6.0
 _MOST_FIELDS = 4
@@ -21,7 +23,7 @@ _INDEX = re.compile(r"\.(\d+)\.")
 _LABELS = "num_labels"
 
 
-def explain(request: Dict[str, Any], state: State, answer: Dict[str, Any]) -> List[Dict[str, Any]]:
+def explain(request: dict[str, Any], state: State, answer: dict[str, Any]) -> list[dict[str, Any]]:
     """`[{field, config, weights, keys}]`: fields that, set to what the weights say, make differences go away.
 
     `keys` counts the model keys that each explains; the list is ordered, each field on top of those before it.
@@ -34,7 +36,7 @@ def explain(request: Dict[str, Any], state: State, answer: Dict[str, Any]) -> Li
         return []
     deadline = time.monotonic() + _BUDGET
     name = answer["model_class"]
-    found: List[Dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     current = copy.deepcopy(values)
     while base and len(found) < _MOST_FIELDS and time.monotonic() < deadline:
         best = _best(name, current, state, answer, base, deadline)
@@ -46,7 +48,7 @@ def explain(request: Dict[str, Any], state: State, answer: Dict[str, Any]) -> Li
     return found
 
 
-def _differing(answer: Dict[str, Any]) -> Dict[str, int]:
+def _differing(answer: dict[str, Any]) -> dict[str, int]:
     """Everything that does not match, by a name that stays the same from one evaluation to the next."""
     out = {("mismatch " + item["key"]): 1 for item in answer.get("mismatched", [])}
     out.update(("missing " + key, 1) for key in answer.get("missing", []))
@@ -55,8 +57,8 @@ def _differing(answer: Dict[str, Any]) -> Dict[str, int]:
 
 
 def _best(
-    name: str, values: Dict[str, Any], state: State, answer: Dict[str, Any], base: Dict[str, int], deadline: float
-) -> Optional[Tuple[Any, ...]]:
+    name: str, values: dict[str, Any], state: State, answer: dict[str, Any], base: dict[str, int], deadline: float
+) -> tuple[Any, ...] | None:
     """The candidate that leaves the fewest differences, or `None` where none helps."""
     best = None
     for field, old, new, edited in _candidates(values, answer):
@@ -73,7 +75,7 @@ def _best(
     return best
 
 
-def _evaluate(name: str, values: Dict[str, Any], state: State) -> Optional[Dict[str, Any]]:
+def _evaluate(name: str, values: dict[str, Any], state: State) -> dict[str, Any] | None:
     """The comparison under edited values; `None` where the class cannot be built."""
     try:
         cls, config, _ = configs.resolve(name, json.dumps(values), "")
@@ -92,9 +94,9 @@ def _evaluate(name: str, values: Dict[str, Any], state: State) -> Optional[Dict[
     }
 
 
-def _candidates(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+def _candidates(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
     """(field, its value, the value the weights suggest, edited config), likeliest first."""
-    wanted = Counter()  # type: Counter
+    wanted: Counter[tuple[int, int]] = Counter()
     for item in answer.get("mismatched", []):
         for have, need in zip(item["model"], item["checkpoint"]):
             if have != need:
@@ -107,7 +109,7 @@ def _candidates(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[st
     return out[:40]
 
 
-def _with_value(values: Dict[str, Any], have: int, need: int) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+def _with_value(values: dict[str, Any], have: int, need: int) -> list[tuple[str, Any, Any, dict[str, Any]]]:
     """Fields whose value is the model's size, or divides it as the weights' size is divided."""
     out = []
     labels = _label_count(values)
@@ -123,33 +125,33 @@ def _with_value(values: Dict[str, Any], have: int, need: int) -> List[Tuple[str,
     return out
 
 
-def _label_count(values: Dict[str, Any]) -> int:
+def _label_count(values: dict[str, Any]) -> int:
     labels = values.get("id2label")
     if isinstance(values.get(_LABELS), int):
         return values[_LABELS]
     return len(labels) if isinstance(labels, dict) else 2
 
 
-def _relabelled(values: Dict[str, Any], count: int) -> Dict[str, Any]:
+def _relabelled(values: dict[str, Any], count: int) -> dict[str, Any]:
     edited = {key: value for key, value in values.items() if key not in ("id2label", "label2id")}
     edited[_LABELS] = count
     return edited
 
 
-def _integers(values: Dict[str, Any], path: Tuple[str, ...] = ()) -> List[Tuple[Tuple[str, ...], int]]:
+def _integers(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], int]]:
     """Every integer of the config and of its parts, with the keys that lead to it."""
     out = []
     for key, value in values.items():
         if isinstance(value, bool):
             continue
         if isinstance(value, int):
-            out.append((path + (key,), value))
+            out.append(((*path, key), value))
         elif isinstance(value, dict) and len(path) < 3 and key not in ("id2label", "label2id"):
-            out.extend(_integers(value, path + (key,)))
+            out.extend(_integers(value, (*path, key)))
     return out
 
 
-def _edited(values: Dict[str, Any], path: Tuple[str, ...], value: Any) -> Dict[str, Any]:
+def _edited(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
     edited = copy.deepcopy(values)
     part = edited
     for key in path[:-1]:
@@ -161,7 +163,7 @@ def _edited(values: Dict[str, Any], path: Tuple[str, ...], value: Any) -> Dict[s
     return edited
 
 
-def _with_layers(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+def _with_layers(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
     """Counts of layers: indices in the file against indices in the model."""
     missing = _index_sets(answer.get("missing", []))
     unexpected = _index_sets(answer.get("unexpected", []))
@@ -181,9 +183,9 @@ def _with_layers(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[s
     return out
 
 
-def _index_sets(keys: List[str]) -> Dict[str, set]:
+def _index_sets(keys: list[str]) -> dict[str, set[int]]:
     """Indices by what stands before them: `encoder.layer` → {0, 1, 2}."""
-    out: Dict[str, set] = {}
+    out: dict[str, set[int]] = {}
     for key in keys:
         match = _INDEX.search(key)
         if match:
@@ -191,14 +193,16 @@ def _index_sets(keys: List[str]) -> Dict[str, set]:
     return out
 
 
-def _with_switches(values: Dict[str, Any], answer: Dict[str, Any]) -> List[Tuple[str, Any, Any, Dict[str, Any]]]:
+def _with_switches(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
     """Tying and biases: switches that decide whether keys exist."""
-    out = []
+    out: list[tuple[str, Any, Any, dict[str, Any]]] = []
     for key, value in values.items():
         if isinstance(value, bool) and ("tie" in key or "bias" in key):
             out.append((key, value, not value, _edited(values, (key,), not value)))
     missing = answer.get("missing", [])
-    if "tie_word_embeddings" not in values and any(name.endswith(("lm_head.weight", "decoder.weight")) for name in missing):
+    if "tie_word_embeddings" not in values and any(
+        name.endswith(("lm_head.weight", "decoder.weight")) for name in missing
+    ):
         edited = dict(values, tie_word_embeddings=True)
         out.append(("tie_word_embeddings", None, True, edited))
     return out

@@ -6,12 +6,12 @@ import ast
 import os
 import sys
 from importlib.machinery import PathFinder
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 _MAX_SOURCE = 4 << 20
 
 
-def look_up(names: List[str]) -> Dict[str, str]:
+def look_up(names: list[str]) -> dict[str, str]:
     """For each `module.name`: `found`, `module missing: X`, `name missing` or `unknown`."""
     return {name: _one(name) for name in names[:2000]}
 
@@ -24,7 +24,7 @@ def _one(full: str) -> str:
         return "found"
     origin, missing = _locate(module)
     if missing:
-        return "module missing: %s" % missing
+        return f"module missing: {missing}"
     defined = _names(origin)
     if defined is None:
         return "unknown"
@@ -33,9 +33,9 @@ def _one(full: str) -> str:
 
 def _locate(module: str) -> Any:
     """(source file or None, name of the first package that is absent or empty)."""
-    path: Optional[List[str]] = None
-    walked: List[str] = []
-    origin: Optional[str] = None
+    path: list[str] | None = None
+    walked: list[str] = []
+    origin: str | None = None
     for part in module.split("."):
         walked.append(part)
         try:
@@ -49,7 +49,7 @@ def _locate(module: str) -> Any:
     return origin, ""
 
 
-def _names(origin: Optional[str]) -> Optional[set]:
+def _names(origin: str | None) -> set[str] | None:
     """Names that a module's source binds at its top level; `None` where the source does not tell."""
     if not origin or not origin.endswith(".py") or os.path.getsize(origin) > _MAX_SOURCE:
         return None
@@ -58,7 +58,7 @@ def _names(origin: Optional[str]) -> Optional[set]:
             tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
-    found: set = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             found.add(node.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Optional
+from typing import Any
 
 PACKAGES = (
     "torch",
@@ -40,7 +40,7 @@ PACKAGES = (
 """Packages whose presence or version decides loads."""
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Installed packages of `PACKAGES` by version, read from their metadata."""
     from importlib import metadata
 
@@ -74,7 +74,7 @@ def python_version() -> str:
     return ".".join(str(part) for part in sys.version_info[:3])
 
 
-def error_of(error: BaseException, replacements: Optional[Dict[str, str]] = None) -> Dict[str, str]:
+def error_of(error: BaseException, replacements: dict[str, str] | None = None) -> dict[str, str]:
     """An exception as type and message, temporary paths put back to the user's."""
     message = str(error)
     for old, new in (replacements or {}).items():

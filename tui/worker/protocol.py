@@ -9,7 +9,7 @@ Events: `{"id": 1, "event": "result" | "failed" | "progress" | "stage", …}`; `
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Optional
+from typing import Any
 
 MAX_LINE = 512 << 20
 """Longest line that either side accepts, in bytes; DeepSeek-V3's header is 6 MB of JSON."""
@@ -34,12 +34,12 @@ OFFLINE = {
 """Environment of every child: no network, no telemetry, no bytecode beside the user's files."""
 
 
-def encode(message: Dict[str, Any]) -> bytes:
+def encode(message: dict[str, Any]) -> bytes:
     """A message as one line."""
     return json.dumps(message, ensure_ascii=True, separators=(",", ":"), default=str).encode("ascii") + b"\n"
 
 
-def decode(line: bytes) -> Optional[Dict[str, Any]]:
+def decode(line: bytes) -> dict[str, Any] | None:
     """The message in a line, `None` where it is none."""
     if len(line) > MAX_LINE:
         return None

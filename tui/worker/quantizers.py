@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Tuple
+from typing import Any
 
 
-def pick(config: Any) -> Tuple[Any, Any]:
+def pick(config: Any) -> tuple[Any, Any]:
     """Quantizer (or `None`) and config, through the library's own `get_hf_quantizer` (quantizers/auto.py)."""
     if getattr(config, "quantization_config", None) is None:
         return None, config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Dict
+from typing import Any
 
 from ckptriage_worker.channel import Channel
 from ckptriage_worker.libraries import error_of, python_version, versions
@@ -17,7 +17,7 @@ class Server:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.opened: Dict[str, Any] = {}
+        self.opened: dict[str, Any] = {}
 
     def hello(self) -> None:
         """Say who this is, before anything heavy is imported."""
@@ -33,15 +33,14 @@ class Server:
             return
         try:
             import torch  # noqa: F401
-            from transformers import modeling_utils  # noqa: F401
-
             from ckptriage_worker import answers, candidates, fields  # noqa: F401
+            from transformers import modeling_utils  # noqa: F401
         except Exception as error:  # a broken environment is an answer
-            self.channel.send("ready", available=False, reason="%s: %s" % (type(error).__name__, error), seconds=0.0)
+            self.channel.send("ready", available=False, reason=f"{type(error).__name__}: {error}", seconds=0.0)
             return
         self.channel.send("ready", available=True, reason="", seconds=time.monotonic() - started)
 
-    def handle(self, message: Dict[str, Any]) -> Any:
+    def handle(self, message: dict[str, Any]) -> Any:
         """The answer to one request."""
         operation = message.get("op")
         if operation == "open":
@@ -65,9 +64,9 @@ class Server:
             from ckptriage_worker import imports
 
             return {"names": imports.look_up(message.get("names") or [])}
-        raise ValueError("unknown operation %r" % operation)
+        raise ValueError(f"unknown operation {operation!r}")
 
-    def compare(self, message: Dict[str, Any]) -> Dict[str, Any]:
+    def compare(self, message: dict[str, Any]) -> dict[str, Any]:
         """A comparison, with the fields behind it where asked."""
         from ckptriage_worker import answers, candidates, fields
 

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import site
 import sys
-from typing import List
 
 PACKAGE = "ckptriage_worker"
 
@@ -52,7 +51,7 @@ def die_with_parent() -> None:
         return
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run one of the two uses of the child."""
     die_with_parent()
     register()

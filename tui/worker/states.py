@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -15,27 +15,27 @@ _DTYPES = {
 class State:
     """One opened checkpoint: tensors by name in the loader's order."""
 
-    def __init__(self, tensors: List[List[Any]], first: int, others: List[str]) -> None:
+    def __init__(self, tensors: list[list[Any]], first: int, others: list[str]) -> None:
         """`tensors` are `[name, dtype, shape]`; the first `first` of them lie in the first file."""
         import torch
 
-        self.meta: Dict[str, Any] = {}
+        self.meta: dict[str, Any] = {}
         for name, dtype, shape in tensors:
             kind = getattr(torch, _DTYPES.get(dtype, "float32"), torch.float32)
             self.meta[name] = torch.empty(shape, dtype=kind, device="meta")
         self.first = dict(list(self.meta.items())[:first]) if first else self.meta
         for name in others:
             self.meta.setdefault(name, {})
-        self._order: Optional[List[str]] = None
-        self.renames: Dict[Any, List[Tuple[str, str, Optional[str]]]] = {}
+        self._order: list[str] | None = None
+        self.renames: dict[Any, list[tuple[str, str, str | None]]] = {}
 
-    def ordered(self, key: Any) -> List[str]:
+    def ordered(self, key: Any) -> list[str]:
         """Names in the order in which the loader walks them."""
         if self._order is None:
             self._order = sorted(self.meta, key=key)
         return self._order
 
-    def shape(self, name: str) -> Optional[List[int]]:
+    def shape(self, name: str) -> list[int] | None:
         """A tensor's shape, `None` for an entry that is no tensor."""
-        value = self.meta.get(name)
+        value: Any = self.meta.get(name)
         return list(value.shape) if hasattr(value, "shape") else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any
 
 from ckptriage_worker.libraries import error_of, transformers
 
 
-def load(request: Dict[str, Any]) -> Dict[str, Any]:
+def load(request: dict[str, Any]) -> dict[str, Any]:
     """`{class, length, vocab_size, special_ids, tokens, ids}` or `{error}`; never runs remote code."""
     library = transformers()
     path = request["path"]
@@ -34,7 +34,7 @@ def load(request: Dict[str, Any]) -> Dict[str, Any]:
     return answer
 
 
-def _special(tokenizer: Any) -> Dict[str, Any]:
+def _special(tokenizer: Any) -> dict[str, Any]:
     """Ids of the special tokens that are set."""
     out = {}
     for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):

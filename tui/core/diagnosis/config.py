@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
-from tui.core.diagnosis.evidence import Evidence, Finding
-from tui.core.diagnosis.make import finding
+from tui.core.diagnosis.make import finding, python_command
 from tui.core.text import listing, printable, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.diagnosis.evidence import Evidence, Finding
 
 
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -59,23 +62,23 @@ def no_model_type(evidence: Evidence) -> Iterator[Finding]:
     if checkpoint.kind != "transformers" or not config or _broken(checkpoint) or config.get("model_type"):
         return
     names = config.get("architectures")
-    known = isinstance(names, list) and bool(names)
+    first = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
     lines = [
         "config.json has no model_type",
         f"AutoModel raises ValueError: Unrecognized model in {printable(checkpoint.path)}. Should have a `model_type` "
         "key in its config.json.",
     ]
-    guess = _guess_type(names[0]) if known and isinstance(names[0], str) else ""
+    guess = _guess_type(first)
     fix: tuple[str, ...] = ()
     if guess:
         code = (
             "import json, sys; p = sys.argv[1]; c = json.load(open(p)); "
             f"c['model_type'] = {guess!r}; json.dump(c, open(p, 'w'), indent=2)"
         )
-        fix = (shell("python", "-c", code, str(checkpoint.root / "config.json")),)
-        lines.append(f"architectures names {printable(names[0])}, which still loads by that class")
+        fix = (python_command(code, str(checkpoint.root / "config.json")),)
+        lines.append(f"architectures names {printable(first)}, which still loads by that class")
     loads = evidence.comparison is not None and evidence.comparison.loads is True
-    severity = "warning" if loads or known else "error"
+    severity = "warning" if loads or first else "error"
     yield finding("config-no-model-type", lines, file="config.json", severity=severity, fix=fix)
 
 
@@ -96,9 +99,9 @@ def loader_stops(evidence: Evidence) -> Iterator[Finding]:
         return
     if comparison.stage not in ("class", "config", "quantizer", "build") or _broken(checkpoint):
         return
-    if "config.json" not in checkpoint.names or not _config(checkpoint).get("model_type"):
-        if comparison.error[1].startswith("Unrecognized model in"):
-            return
+    placed = "config.json" in checkpoint.names and bool(_config(checkpoint).get("model_type"))
+    if not placed and comparison.error[1].startswith("Unrecognized model in"):
+        return
     kind, message = comparison.error
     rule, title, fix = _name_stop(evidence, comparison.stage, kind, message)
     yield finding(
@@ -139,7 +142,11 @@ def _name_stop(evidence: Evidence, stage: str, kind: str, message: str) -> tuple
     if "custom code" in message or "trust_remote_code" in message:
         return "class-trust-remote-code", "", ()
     if message.startswith("Unrecognized configuration class"):
-        return "class-auto-class-mismatch", f"There is no such class for model type {model_type!r}", _architecture(config)
+        return (
+            "class-auto-class-mismatch",
+            f"There is no such class for model type {model_type!r}",
+            _architecture(config),
+        )
     if stage == "class":
         return "class-not-found", "", _architecture(config)
     if stage == "quantizer":

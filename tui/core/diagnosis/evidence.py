@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
-from tui.core.compare import Comparison
-from tui.core.estimate import Available, Estimate
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.compare import Comparison
+    from tui.core.estimate import Available, Estimate
 
 SEVERITIES = ("error", "warning", "info")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tui.core.checkpoint import Checkpoint, FileReport
-from tui.core.diagnosis.evidence import Evidence, Finding
 from tui.core.diagnosis.make import fetch_again, fetch_pointer, finding
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
-from tui.core.problems import Problem
 from tui.core.text import printable, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint, FileReport
+    from tui.core.diagnosis.evidence import Evidence, Finding
+    from tui.core.problems import Problem
 
 _REFETCH = frozenset(
     {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from tui.core.checkpoint import Checkpoint
-from tui.core.compare import Comparison, Field
-from tui.core.diagnosis.evidence import Evidence, Finding
-from tui.core.diagnosis.make import finding
-from tui.core.text import listing, printable, shape_text, shell
+from tui.core.diagnosis.make import finding, python_command
+from tui.core.text import listing, printable, shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.compare import Comparison, Field
+    from tui.core.diagnosis.evidence import Evidence, Finding
 
 _PREFIXES = (
     ("module.", "key-module-prefix"),
@@ -91,7 +95,8 @@ def _other_class(checkpoint: Checkpoint, comparison: Comparison, lines: list[str
         if isinstance(item.get("matched"), float) and item["matched"] > 0.9 and item["class"] != comparison.model_class
     ]
     fix = tuple(
-        f"from transformers import {item['class']}; {item['class']}.from_pretrained({checkpoint.path!r})" for item in better[:1]
+        f"from transformers import {item['class']}; {item['class']}.from_pretrained({checkpoint.path!r})"
+        for item in better[:1]
     )
     return finding(
         "class-finetuned-loads-random",
@@ -143,7 +148,7 @@ def _strip_command(checkpoint: Checkpoint, prefix: str) -> str:
             "import sys, torch; sd = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
             f"torch.save({{k.removeprefix({prefix!r}): v for k, v in sd.items()}}, sys.argv[2])"
         )
-    return shell("python", "-c", code, source, _fixed_name(source))
+    return python_command(code, source, _fixed_name(source))
 
 
 def _unwrap_command(checkpoint: Checkpoint, key: str) -> str:
@@ -153,7 +158,7 @@ def _unwrap_command(checkpoint: Checkpoint, key: str) -> str:
         "import sys, torch; "
         f"torch.save(torch.load(sys.argv[1], map_location='cpu', weights_only=True)[{key!r}], sys.argv[2])"
     )
-    return shell("python", "-c", code, source, _fixed_name(source))
+    return python_command(code, source, _fixed_name(source))
 
 
 def _fixed_name(source: str) -> str:
@@ -207,7 +212,8 @@ def _of_field(checkpoint: Checkpoint, comparison: Comparison, item: Field) -> Fi
     elif last in _HEADS:
         rule = "config-gqa-kv-heads"
     evidence = [
-        f"{item.field}: config {printable(str(item.config))}, weights {item.weights}; with {item.field} {item.weights}, "
+        f"{item.field}: config {printable(str(item.config))}, weights {item.weights}; "
+        f"with {item.field} {item.weights}, "
         f"{item.keys:,} more keys match",
         *_shapes(comparison),
         _plain_words(comparison),
@@ -217,7 +223,11 @@ def _of_field(checkpoint: Checkpoint, comparison: Comparison, item: Field) -> Fi
         [line for line in evidence if line],
         title=f"{item.field} is {printable(str(item.config))} in config.json, the weights have {item.weights}",
         file="config.json",
-        fix=(_set_command(checkpoint, item), f"{comparison.model_class}.from_pretrained({checkpoint.path!r}, ignore_mismatched_sizes=True)  # trains the head anew")
+        fix=(
+            _set_command(checkpoint, item),
+            f"{comparison.model_class}.from_pretrained({checkpoint.path!r}, ignore_mismatched_sizes=True)"
+            "  # trains the head anew",
+        )
         if rule == "shape-num-labels"
         else (_set_command(checkpoint, item),),
     )
@@ -229,13 +239,14 @@ def _set_command(checkpoint: Checkpoint, item: Field) -> str:
     steps = "".join(f"[{part!r}]" for part in item.field.split("."))
     if item.field == "num_labels":
         change = (
-            f"c['id2label'] = {{str(i): c.get('id2label', {{}}).get(str(i), f'LABEL_{{i}}') for i in range({item.weights})}}; "
+            "c['id2label'] = {str(i): c.get('id2label', {}).get(str(i), f'LABEL_{i}') for i in "
+            f"range({item.weights})}}; "
             "c['label2id'] = {v: int(k) for k, v in c['id2label'].items()}; c.pop('num_labels', None)"
         )
     else:
         change = f"c{steps} = {item.weights!r}"
     code = f"import json, sys; p = sys.argv[1]; c = json.load(open(p)); {change}; json.dump(c, open(p, 'w'), indent=2)"
-    return shell("python", "-c", code, path)
+    return python_command(code, path)
 
 
 def conversion(evidence: Evidence) -> Iterator[Finding]:

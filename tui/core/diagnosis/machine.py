@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tui.core.diagnosis.evidence import Evidence, Finding
 from tui.core.diagnosis.make import finding
 from tui.core.text import bytes_size, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.diagnosis.evidence import Evidence, Finding
 
 _NEEDS = {"transformers": "transformers", "torch": "torch", "lightning": "torch", "torchscript": "torch"}
 
@@ -38,7 +42,8 @@ def memory(evidence: Evidence) -> Iterator[Finding]:
         yield finding(
             "memory-mmap-refused",
             [
-                f"one file of {bytes_size(made.largest_mapping)}, the system maps at most {bytes_size(available.mappable)}",
+                f"one file of {bytes_size(made.largest_mapping)}, the system maps at most "
+                f"{bytes_size(available.mappable)}",
                 f"{bytes_size(made.shortfall)} too much",
             ],
             fix=made.advice[1:],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.diagnosis.evidence import Finding
 from tui.core.diagnosis.pages import PAGES
 from tui.core.text import shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tui.core.checkpoint import Checkpoint
 
 
 def finding(
@@ -57,4 +61,14 @@ def fetch_again(checkpoint: Checkpoint, *files: str) -> tuple[str, ...]:
 
 def fetch_pointer(checkpoint: Checkpoint, file: str) -> tuple[str, ...]:
     """The commands that replace a git-lfs pointer."""
-    return (shell("git", "-C", str(checkpoint.root), "lfs", "pull", f"--include={file}"), *fetch_again(checkpoint, file))
+    return (
+        shell("git", "-C", str(checkpoint.root), "lfs", "pull", f"--include={file}"),
+        *fetch_again(checkpoint, file),
+    )
+
+
+def python_command(code: str, *arguments: str) -> str:
+    """`python -c '…' ARGUMENTS`, with double quotes in the code where that keeps the shell's quoting readable."""
+    if '"' not in code:
+        code = code.replace("'", '"')
+    return shell("python", "-c", code, *arguments)

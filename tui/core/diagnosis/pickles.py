@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tui.core.checkpoint import Checkpoint, FileReport, PickleReport
-from tui.core.diagnosis.evidence import Evidence, Finding
 from tui.core.diagnosis.make import finding
 from tui.core.text import listing, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint, FileReport, PickleReport
+    from tui.core.diagnosis.evidence import Evidence, Finding
 
 _LEVEL_RULES = {
     "dangerous": "security-pickle-globals",
@@ -33,7 +37,9 @@ def levels(evidence: Evidence) -> Iterator[Finding]:
 
 def _counts(checkpoint: Checkpoint, file: FileReport) -> bool:
     """Whether the verdict's loader reads this file."""
-    return file in checkpoint.weight_files and not file.name.startswith(("training_args", "optimizer", "scheduler", "rng"))
+    return file in checkpoint.weight_files and not file.name.startswith(
+        ("training_args", "optimizer", "scheduler", "rng")
+    )
 
 
 def code_needed(evidence: Evidence) -> Iterator[Finding]:
@@ -61,16 +67,25 @@ def _needs(evidence: Evidence, file: FileReport, pickle: PickleReport) -> Iterat
         cls = main[0].rpartition(".")[2]
         yield finding(
             "pickle-main-attr",
-            [f"{file_name} names {listing(main)}", *says, f"with weights_only=False: AttributeError: Can't get attribute {cls!r}"],
+            [
+                f"{file_name} names {listing(main)}",
+                *says,
+                f"with weights_only=False: AttributeError: Can't get attribute {cls!r}",
+            ],
             title=f"{file_name} needs class {printable(cls)} from the script that saved it",
             file=file.name,
-            fix=(f"from YOUR_SCRIPT import {printable(cls)}; import __main__; __main__.{printable(cls)} = {printable(cls)}",),
+            fix=(
+                f"from YOUR_SCRIPT import {printable(cls)}; import __main__; "
+                f"__main__.{printable(cls)} = {printable(cls)}",
+            ),
         )
     elif missing:
         yield _module_missing(file, missing, says)
     elif renamed:
         yield finding(
-            "pickle-attr-version", [f"{file_name} names {listing(renamed)}, which the installed module lacks", *says], file=file.name
+            "pickle-attr-version",
+            [f"{file_name} names {listing(renamed)}, which the installed module lacks", *says],
+            file=file.name,
         )
     elif pickle.weights_only_error is not None and evidence.checkpoint.kind != "pickle":
         yield finding(
@@ -119,7 +134,9 @@ def torchscript(evidence: Evidence) -> Iterator[Finding]:
         return
     for file in evidence.checkpoint.weight_files:
         if file.format == "torchscript":
-            yield finding("pickle-torchscript-mixup", [f"{printable(file.name)} holds constants.pkl and code/"], file=file.name)
+            yield finding(
+                "pickle-torchscript-mixup", [f"{printable(file.name)} holds constants.pkl and code/"], file=file.name
+            )
 
 
 def training(evidence: Evidence) -> Iterator[Finding]:
@@ -132,7 +149,10 @@ def training(evidence: Evidence) -> Iterator[Finding]:
         if not inner or any(tensor.role == "" for tensor in file.tensors):
             continue
         key, count = inner[0]
-        lines = [f"{printable(file.name)} holds {listing(pickle.top_keys, 6)}", f"{count:,} tensors under {printable(key)!r}"]
+        lines = [
+            f"{printable(file.name)} holds {listing(pickle.top_keys, 6)}",
+            f"{count:,} tensors under {printable(key)!r}",
+        ]
         optimizer = sum(tensor.nbytes for tensor in file.tensors if tensor.role == "optimizer")
         if optimizer:
             lines.append(f"{optimizer:,} bytes are optimizer state")
@@ -194,7 +214,9 @@ def _submodules(checkpoint: Checkpoint, source: str) -> dict[str, set[str]]:
                 for child in ast.walk(node)
                 if isinstance(child, ast.Assign) and isinstance(child.value, ast.Call)
                 for target in child.targets
-                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+                if isinstance(target, ast.Attribute)
+                and isinstance(target.value, ast.Name)
+                and target.value.id == "self"
             }
             if made:
                 out[node.name] = made

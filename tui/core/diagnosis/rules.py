@@ -89,7 +89,9 @@ def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _without_consequences(found: list[Finding]) -> list[Finding]:
     """One cause hides what follows from it."""
-    errors = {item.rule for item in found if item.severity == "error" and item.rule not in ("load-failed", "load-killed")}
+    errors = {
+        item.rule for item in found if item.severity == "error" and item.rule not in ("load-failed", "load-killed")
+    }
     if errors:
         found = [item for item in found if item.rule not in ("load-failed",)]
     return list({(item.rule, item.file, item.title): item for item in found}.values())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tui.core.checkpoint import Checkpoint, Tokenizer
-from tui.core.diagnosis.evidence import Evidence, Finding
-from tui.core.diagnosis.make import finding
+from tui.core.diagnosis.make import finding, python_command
 from tui.core.text import listing, printable, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint, Tokenizer
+    from tui.core.diagnosis.evidence import Evidence, Finding
 
 _EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight", "wte.weight", "shared.weight", "tok_embeddings.weight")
 _MODELS = ("transformers", "sentence_transformers", "tokenizer")
@@ -102,12 +106,17 @@ def case(evidence: Evidence) -> Iterator[Finding]:
     tokenizer, place = _tokenizer(evidence)
     if tokenizer is None or tokenizer.lowercases is not False or tokenizer.upper_words or tokenizer.lower_words < 30:
         return
-    if tokenizer.tokenizer_class and "Bert" not in tokenizer.tokenizer_class and "Electra" not in tokenizer.tokenizer_class:
+    if (
+        tokenizer.tokenizer_class
+        and "Bert" not in tokenizer.tokenizer_class
+        and "Electra" not in tokenizer.tokenizer_class
+    ):
         return
     yield finding(
         "tokenizer-case-mismatch",
         [
-            f"do_lower_case is false; {tokenizer.lower_words:,} words of the vocabulary are lower-case, none has a capital",
+            f"do_lower_case is false; {tokenizer.lower_words:,} words of the vocabulary are lower-case, "
+            "none has a capital",
             "every capitalised word becomes the unknown token",
         ],
         file="tokenizer_config.json" if "tokenizer_config.json" in tokenizer.files else None,
@@ -121,7 +130,7 @@ def _lowercase_command(place: Checkpoint) -> str:
         "c['do_lower_case'] = True; json.dump(c, open(p, 'w'), indent=2); p = os.path.join(d, 'tokenizer.json'); "
         "t = json.load(open(p)); t['normalizer']['lowercase'] = True; json.dump(t, open(p, 'w'))"
     )
-    return shell("python", "-c", code, str(place.root))
+    return python_command(code, str(place.root))
 
 
 def special_ids(evidence: Evidence) -> Iterator[Finding]:

@@ -5,14 +5,17 @@ A file is recognised by its content. Its name decides only what the user was tol
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.formats import imposters, recognised, safetensors, torch_legacy, torch_zip
 from tui.core.problems import Problem
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
 
 READERS: tuple[ModuleType, ...] = (safetensors, torch_zip, imposters, recognised, torch_legacy)
 """In the order in which they are asked."""
@@ -44,10 +47,10 @@ def _read(file: RegularFile) -> FileReport:
         except FileProblem as problem:
             return FileReport(file.name, _format_of(reader), file.size, problems=(problem.problem,))
         except Exception as error:  # the seam to a reader: whatever it meets becomes a finding
-            problem = Problem(
+            unread = Problem(
                 "file-unreadable", f"could not be read: {type(error).__name__}: {printable(str(error), 200)}", file.name
             )
-            return FileReport(file.name, _format_of(reader), file.size, problems=(problem,))
+            return FileReport(file.name, _format_of(reader), file.size, problems=(unread,))
         return report
     return _unknown(file, head)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
-from tui.core.files import RegularFile
 from tui.core.problems import Problem
 from tui.core.text import bytes_size, printable
+
+if TYPE_CHECKING:
+    from tui.core.files import RegularFile
 
 _POINTER = b"version https://git-lfs"
 _OID = re.compile(rb"oid sha256:([0-9a-f]{64})")
@@ -29,7 +32,9 @@ def read(file: RegularFile) -> FileReport:
     """The file under its true name, with the loader's misleading words beside it."""
     head = file.head(4096)
     if file.size == 0:
-        return _report(file, "empty", Problem("file-empty-file", "is empty (0 bytes)", file.name, 0, True, _words(file, head)))
+        return _report(
+            file, "empty", Problem("file-empty-file", "is empty (0 bytes)", file.name, 0, True, _words(file, head))
+        )
     if head.startswith(_POINTER):
         return _pointer(file, head)
     if _is_html(head):

@@ -5,10 +5,14 @@ Saying what a file is settles many failures already: a GGUF under the name `pyto
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tui.core.checkpoint import FileReport
-from tui.core.files import RegularFile
 from tui.core.problems import Problem
 from tui.core.text import bytes_size
+
+if TYPE_CHECKING:
+    from tui.core.files import RegularFile
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GGUF", "gguf"),

@@ -7,23 +7,47 @@ refuses a file becomes a `Problem` that carries the library's own words.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tui.core.checkpoint import FileReport
-from tui.core.files import RegularFile
 from tui.core.json_text import parse
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS, Tensor
 from tui.core.text import bytes_size, count_of, listing
 
+if TYPE_CHECKING:
+    from tui.core.files import RegularFile
+
 MAX_HEADER = 100_000_000
 """The library's own limit (`MAX_HEADER_SIZE`)."""
 
 _DTYPES = frozenset(
-    "BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 "
-    "F64 I64 U64".split()
+    [
+        "BOOL",
+        "F4",
+        "F6_E2M3",
+        "F6_E3M2",
+        "U8",
+        "I8",
+        "F8_E5M2",
+        "F8_E4M3",
+        "F8_E8M0",
+        "F8_E4M3FNUZ",
+        "F8_E5M2FNUZ",
+        "I16",
+        "U16",
+        "F16",
+        "BF16",
+        "I32",
+        "U32",
+        "F32",
+        "C64",
+        "F64",
+        "I64",
+        "U64",
+    ]
 )
 
 
@@ -189,7 +213,8 @@ def _size_problem(file: RegularFile, ordered: list[tuple[str, _Entry]], start: i
     lost = [key for key, entry in ordered if start + entry.data_offsets[1] > file.size]
     return Problem(
         "safetensors-truncated",
-        f"header promises {promised:,} bytes, the file has {file.size:,}: {bytes_size(promised - file.size)} are missing",
+        f"header promises {promised:,} bytes, the file has {file.size:,}: "
+        f"{bytes_size(promised - file.size)} are missing",
         file.name,
         file.size,
         loader_error=_error("incomplete metadata, file not fully covered"),
@@ -205,6 +230,9 @@ def _read_slowly(file: RegularFile, header: bytes, reason: str) -> FileReport:
         return report.with_problems(_not_json(file, header, document.error.message, document.error.offset))
     if not isinstance(document.value, dict):
         return report.with_problems(_not_json(file, header, "is not an object", 0))
+    kept = _decoded(document.value)
+    if kept is not None:
+        return _assemble(file, *kept, len(header))
     tensors = tuple(
         tensor for key, value in document.value.items() if (tensor := _loose(file, key, value, 8 + len(header)))
     )
@@ -216,6 +244,15 @@ def _read_slowly(file: RegularFile, header: bytes, reason: str) -> FileReport:
         loader_error=_json_error(reason),
     )
     return FileReport(file.name, "safetensors", file.size, tensors, {}, (problem,), modified=file.modified)
+
+
+def _decoded(value: dict[str, Any]) -> tuple[dict[str, _Entry], dict[str, str]] | None:
+    """Entries and metadata of a header whose free text only looks like a tensor; `None` where it is truly odd."""
+    metadata = value.pop("__metadata__", {})
+    try:
+        return msgspec.convert(value, dict[str, _Entry]), msgspec.convert(metadata, dict[str, str])
+    except (msgspec.ValidationError, RecursionError, OverflowError):
+        return None
 
 
 def _not_json(file: RegularFile, header: bytes, reason: str, offset: int) -> Problem:

@@ -8,12 +8,15 @@ and the map's keys are otherwise ignored.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import JsonFile, Weights
 from tui.core.problems import Problem
 from tui.core.text import count_of, listing, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _ORDER = (
     ("model.safetensors", "safetensors", False),
@@ -30,9 +33,10 @@ def resolve_weights(
     """Problems of the directory as a whole, and the files that the loader would open."""
     config = documents["config.json"].mapping if "config.json" in documents else {}
     explicit = config.get("transformers_weights")
-    if isinstance(explicit, str) and explicit.endswith((".safetensors", ".safetensors.index.json")):
-        if os.path.basename(explicit) == explicit and explicit in entries:
-            return [], _chosen(root, entries, documents, explicit, "safetensors", explicit.endswith(".json"))
+    name = explicit if isinstance(explicit, str) else ""
+    known = name.endswith((".safetensors", ".safetensors.index.json")) and os.path.basename(name) == name
+    if known and name in entries:
+        return [], _chosen(root, entries, documents, name, "safetensors", name.endswith(".json"))
     for name, kind, sharded in _ORDER:
         if name in entries and _is_file(root / name):
             return [], _chosen(root, entries, documents, name, kind, sharded)
@@ -75,7 +79,9 @@ def _chosen(
         return Weights((), kind, name, problems=(_stale(name, words, ("JSONDecodeError", "")),))
     weight_map = document.mapping.get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(item, str) for item in weight_map.values()):
-        return Weights((), kind, name, problems=(_stale(name, "has no weight_map of names", ("KeyError", "'weight_map'")),))
+        return Weights(
+            (), kind, name, problems=(_stale(name, "has no weight_map of names", ("KeyError", "'weight_map'")),)
+        )
     shards = sorted(set(weight_map.values()))
     problems = _index_problems(root, entries, document, name, shards)
     return Weights(tuple(shards[:MAX_SHARDS]), kind, name, weight_map, tuple(problems))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import Tokenizer
 from tui.core.files import FileProblem, read_small
 from tui.core.json_text import parse
 from tui.core.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 TOKENIZER_FILES = frozenset(
     {
@@ -131,7 +133,9 @@ def _from_tokenizer_json(value: dict[str, Any]) -> tuple[dict[str, int] | None, 
         tokens = {key: number for key, number in vocab.items() if isinstance(number, int)}
     elif isinstance(vocab, list):
         pairs = enumerate(vocab)
-        tokens = {item[0]: index for index, item in pairs if isinstance(item, list) and item and isinstance(item[0], str)}
+        tokens = {
+            item[0]: index for index, item in pairs if isinstance(item, list) and item and isinstance(item[0], str)
+        }
     added = value.get("added_tokens")
     for item in added if isinstance(added, list) else []:
         if tokens is not None and isinstance(item, dict) and isinstance(item.get("id"), int):

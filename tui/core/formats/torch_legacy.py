@@ -6,12 +6,11 @@ Mirrors `_legacy_load` of `torch/serialization.py` 2.13. A scan that stopped at 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tui.core.checkpoint import FileReport
-from tui.core.files import RegularFile
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import MAX_OPCODES, Machine, PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
@@ -19,19 +18,25 @@ from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS
 from tui.core.text import bytes_size, count_of
 
+if TYPE_CHECKING:
+    from tui.core.files import RegularFile
+
 MAGIC = 0x1950A86A20F9469CFC6C
 _PARTS = 5
-_FIRST_OPCODES = frozenset(b"\x80()]}cJKMNIGSTUVXL\x8a\x8c\x8f\x88\x89FBC\x8e")
+_FIRST_OPCODES = frozenset(bytes([code]) for code in b"\x80()]}cJKMNIGSTUVXL\x8a\x8c\x8f\x88\x89FBC\x8e")
+_PICKLES = frozenset({"pkl", "pickle", "joblib", "sav", "p", "data"})
+_TORCH = frozenset({"bin", "pt", "pth", "ckpt", "th", "tar"})
 
 
 def matches(head: bytes, name: str, size: int) -> bool:
-    """Whether the bytes can begin a pickle: PROTO with a known protocol, or an opcode that older protocols begin with."""
+    """Whether the bytes can begin a pickle: PROTO, or an opcode that older protocols begin with."""
     if head[:1] == b"\x80":
         return len(head) > 1 and head[1] <= 5
+    suffix = name.rpartition(".")[2].lower()
+    if suffix in _PICKLES:
+        return head[:1] in _FIRST_OPCODES
     if head[:1] in (b"(", b"]", b"}", b"c"):
-        pickled = head[:1] != b"c" or b"\n" in head[:256]
-        suffix = name.rpartition(".")[2].lower()
-        return pickled and suffix in ("pkl", "pickle", "bin", "pt", "pth", "ckpt", "joblib", "sav", "p", "th", "tar", "data")
+        return suffix in _TORCH and (head[:1] != b"c" or b"\n" in head[:256])
     return False
 
 

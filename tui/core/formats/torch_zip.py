@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport, PickleReport
-from tui.core.files import RegularFile
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine, PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
@@ -16,6 +16,9 @@ from tui.core.formats.zip_directory import Member, ZipBroken, list_members, read
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS
 from tui.core.text import bytes_size, count_of, listing
+
+if TYPE_CHECKING:
+    from tui.core.files import RegularFile
 
 MAX_PICKLE = 256 << 20
 
@@ -47,9 +50,7 @@ def read(file: RegularFile) -> FileReport:
         pickle = _scripted(pickle)
     problems = _structure(file, members, records, found)
     metadata = _metadata(file, records, root)
-    return replace(
-        report, tensors=tuple(found.tensors), metadata=metadata, problems=tuple(problems), pickle=pickle
-    )
+    return replace(report, tensors=tuple(found.tensors), metadata=metadata, problems=tuple(problems), pickle=pickle)
 
 
 def read_stream(data: bytes, name: str) -> tuple[list[Trace], Found, str]:
@@ -151,7 +152,9 @@ def _structure(file: RegularFile, members: list[Member], records: dict[str, Memb
         problems.append(_corrupt(file, f"{count_of(len(missing), 'storage')} absent: {listing(missing)}", missing[0]))
     if wrong:
         problems.append(
-            _corrupt(file, f"{count_of(len(wrong), 'storage')} of the wrong size: {listing(wrong)}", wrong[0].split()[0])
+            _corrupt(
+                file, f"{count_of(len(wrong), 'storage')} of the wrong size: {listing(wrong)}", wrong[0].split()[0]
+            )
         )
     beyond = [member.name for member in members if member.header + 30 + member.compressed > file.size]
     if beyond:

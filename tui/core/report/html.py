@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from tui.core.report.model import Report, Triage
 from tui.core.report.words import SYMBOLS, headline
 from tui.core.text import printable
 
+if TYPE_CHECKING:
+    from tui.core.report.model import Report, Triage
+
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;"
+    "background:#fff}"
     "section{border-top:1px solid #ccc;padding:.5rem 0}pre{background:#f3f3f3;padding:.5rem;overflow:auto}"
     ".fails h2{color:#a40000}.degraded h2{color:#8a5a00}.loads h2{color:#17601f}li{margin:.2rem 0}"
     "@media(prefers-color-scheme:dark){body{background:#161616;color:#e6e6e6}pre{background:#262626}}"
@@ -39,4 +43,6 @@ def _checkpoint(triage: Triage) -> str:
         for item in triage.findings
     )
     title = f"{SYMBOLS[triage.verdict]} {triage.verdict}: {_text(triage.checkpoint.path)}"
-    return f'<section class="{triage.verdict}"><h2>{title}</h2><p>{_text(headline(triage))}</p><ul>{items}</ul></section>'
+    return (
+        f'<section class="{triage.verdict}"><h2>{title}</h2><p>{_text(headline(triage))}</p><ul>{items}</ul></section>'
+    )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from tui.core.report.model import Report, Triage
 from tui.core.report.words import SYMBOLS, headline
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from tui.core.report.model import Report, Triage
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 
@@ -32,7 +35,12 @@ def _code(text: str) -> str:
 
 
 def _checkpoint(triage: Triage) -> list[str]:
-    lines = [f"## {SYMBOLS[triage.verdict]} {triage.verdict}: {_escape(triage.checkpoint.path)}", "", _escape(headline(triage)), ""]
+    lines = [
+        f"## {SYMBOLS[triage.verdict]} {triage.verdict}: {_escape(triage.checkpoint.path)}",
+        "",
+        _escape(headline(triage)),
+        "",
+    ]
     for item in triage.findings:
         lines += [f"- **{item.severity}** {_escape(item.title)} ({item.rule})"]
         lines += [f"  - {_escape(line)}" for line in item.evidence]

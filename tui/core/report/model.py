@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui import __version__
 from tui.core.checkpoint import LEVELS, Checkpoint
-from tui.core.compare import Comparison
-from tui.core.diagnosis.evidence import Evidence, Finding
 from tui.core.diagnosis.rules import diagnose, verdict
-from tui.core.estimate import Estimate
+
+if TYPE_CHECKING:
+    from tui.core.compare import Comparison
+    from tui.core.diagnosis.evidence import Evidence, Finding
+    from tui.core.estimate import Estimate
 
 
 @dataclass(frozen=True)

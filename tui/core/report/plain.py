@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tui.core.report.model import Report, Triage
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, headline
 from tui.core.text import bytes_size, count_of, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.report.model import Report, Triage
 
 
 def render(report: Report) -> str:
@@ -22,7 +26,11 @@ def render(report: Report) -> str:
 def _checkpoint(triage: Triage) -> Iterator[str]:
     checkpoint = triage.checkpoint
     yield f"{SYMBOLS[triage.verdict]} {triage.verdict:<9} {printable(checkpoint.path, 240)}"
-    size = f"{count_of(len(checkpoint.tensors), 'tensor')}, {bytes_size(checkpoint.bytes)}" if checkpoint.files else "no weights"
+    size = (
+        f"{count_of(len(checkpoint.tensors), 'tensor')}, {bytes_size(checkpoint.bytes)}"
+        if checkpoint.files
+        else "no weights"
+    )
     yield f"    {printable(headline(triage))}  ({checkpoint.kind}, {size})"
     for item in triage.findings:
         yield f"    {SEVERITY_SYMBOLS[item.severity]} {printable(item.title, 240)}  [{item.rule}]"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui import __version__
 from tui.core.diagnosis.pages import PAGES
-from tui.core.report.model import Report
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from tui.core.report.model import Report
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
@@ -21,7 +23,9 @@ def sarif(report: Report) -> dict[str, Any]:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "ckptriage", "version": __version__, "rules": [_rule(name) for name in used]}},
+                "tool": {
+                    "driver": {"name": "ckptriage", "version": __version__, "rules": [_rule(name) for name in used]}
+                },
                 "results": _results(report),
             }
         ],
@@ -51,7 +55,9 @@ def _results(report: Report) -> list[dict[str, Any]]:
                     "ruleId": item.rule,
                     "level": _LEVELS[item.severity],
                     "message": {"text": printable(text, 2000)},
-                    "locations": [{"physicalLocation": {"artifactLocation": {"uri": printable(where.as_posix(), 1000)}}}],
+                    "locations": [
+                        {"physicalLocation": {"artifactLocation": {"uri": printable(where.as_posix(), 1000)}}}
+                    ],
                 }
             )
     return out

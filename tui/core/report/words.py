@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tui.core.report.model import Triage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui.core.report.model import Triage
 
 SYMBOLS = {"loads": "✓", "degraded": "!", "fails": "✗", "unknown": "?"}
 SEVERITY_SYMBOLS = {"error": "✗", "warning": "!", "info": "·"}

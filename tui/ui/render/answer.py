@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tui.core.report.model import Triage
+from typing import TYPE_CHECKING
+
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, cause_line, fix_line, headline
 from tui.core.text import bytes_size, count_of, middle, printable
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
+
+if TYPE_CHECKING:
+    from tui.core.report.model import Triage
 
 VERDICT_STYLE = {"loads": "good", "degraded": "warn", "fails": "bad", "unknown": "dim"}
 SEVERITY_STYLE = {"error": "bad", "warning": "warn", "info": "dim"}
@@ -19,12 +23,19 @@ def answer(triage: Triage | None, width: int, pending: bool) -> list[Line]:
     words = headline(triage)
     if pending and triage.verdict in ("unknown", "loads"):
         words, style = "files read; asking the loader …", "dim"
-    first = line(span(f"{SYMBOLS[triage.verdict]} ", style), span(words, style), "  ", span(triage.checkpoint.kind, "dim"))
+    first = line(
+        span(f"{SYMBOLS[triage.verdict]} ", style), span(words, style), "  ", span(triage.checkpoint.kind, "dim")
+    )
     cause, fix = cause_line(triage), fix_line(triage)
     return [
         first,
         line("  ", span(middle(printable(cause), max(width - 3, 10)))) if cause else _size(triage),
-        line(span("  fix ", "key"), span(middle(printable(fix, None), max(width - 20, 10))), span("  y copies", "dim"), copy=fix)
+        line(
+            span("  fix ", "key"),
+            span(middle(printable(fix, None), max(width - 20, 10))),
+            span("  y copies", "dim"),
+            copy=fix,
+        )
         if fix
         else BLANK,
     ]
@@ -33,7 +44,9 @@ def answer(triage: Triage | None, width: int, pending: bool) -> list[Line]:
 def _size(triage: Triage) -> Line:
     checkpoint = triage.checkpoint
     return line(
-        span(f"  {count_of(len(checkpoint.tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}, ", "dim"),
+        span(
+            f"  {count_of(len(checkpoint.tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}, ", "dim"
+        ),
         span(bytes_size(checkpoint.bytes), "dim"),
     )
 
@@ -45,7 +58,11 @@ def overview(triage: Triage, width: int) -> list[Line]:
         line(span("path      ", "dim"), span(checkpoint.path), copy=str(checkpoint.root)),
         line(span("kind      ", "dim"), span(checkpoint.kind)),
         line(span("class     ", "dim"), span(triage.model_class or "not named")),
-        line(span("verdict   ", "dim"), span(triage.verdict, VERDICT_STYLE[triage.verdict]), span(f"  by {_basis(triage)}", "dim")),
+        line(
+            span("verdict   ", "dim"),
+            span(triage.verdict, VERDICT_STYLE[triage.verdict]),
+            span(f"  by {_basis(triage)}", "dim"),
+        ),
         line(
             span("tensors   ", "dim"),
             span(f"{count_of(len(checkpoint.tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}"),
@@ -54,14 +71,25 @@ def overview(triage: Triage, width: int) -> list[Line]:
     coverage = triage.comparison.coverage if triage.comparison is not None else None
     if coverage is not None:
         style = "good" if coverage > 0.999 else "warn"
-        rows.append(line(span("coverage  ", "dim"), span(f"{coverage * 100:.1f} % of the model comes from the file", style)))
+        rows.append(
+            line(span("coverage  ", "dim"), span(f"{coverage * 100:.1f} % of the model comes from the file", style))
+        )
     rows += [BLANK, line(span("files", "head"))]
     for file in checkpoint.files:
         style = "bad" if file.fatal is not None else "plain"
-        rows.append(line("  ", span(f"{middle(printable(file.name), 44):<44} ", style), span(f"{file.format:<14}", "dim"), span(bytes_size(file.size))))
+        rows.append(
+            line(
+                "  ",
+                span(f"{middle(printable(file.name), 44):<44} ", style),
+                span(f"{file.format:<14}", "dim"),
+                span(bytes_size(file.size)),
+            )
+        )
     for name, document in checkpoint.json_files.items():
         words = "json" if document.problem is None else document.problem.message
-        rows.append(line("  ", span(f"{middle(name, 44):<44} "), span(words, "dim" if document.problem is None else "bad")))
+        rows.append(
+            line("  ", span(f"{middle(name, 44):<44} "), span(words, "dim" if document.problem is None else "bad"))
+        )
     if not checkpoint.files and not checkpoint.json_files:
         rows.append(line(span("  none", "dim")))
     rows += [BLANK, line(span("findings", "head"))]

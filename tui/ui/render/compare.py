@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tui.core.compare import Comparison, Fold, Row, fold
 from tui.core.text import middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MARKS = {
     "mismatch": ("≠ MISMATCH", "bad"),
@@ -75,7 +78,13 @@ def _counts(comparison: Comparison) -> Line:
 
 
 def rows(
-    folding: Folding | None, width: int, opened: frozenset[str], pattern: str, changes: dict[str, object], note: str, why: str
+    folding: Folding | None,
+    width: int,
+    opened: frozenset[str],
+    pattern: str,
+    changes: dict[str, object],
+    note: str,
+    why: str,
 ) -> list[Line]:
     """The whole view; `opened` holds the names that are unfolded, `pattern` filters by substring."""
     if folding is None:
@@ -112,7 +121,11 @@ def _matching(folding: Folding, width: int, opened: frozenset[str], pattern: str
     count = sum(group.count for group in folding.matching)
     is_open = "*" in opened or bool(pattern)
     arrow = "▾" if is_open else "▸"
-    first = line(span(f"✓ {count:,} as expected ", "good"), span(f"{arrow} enter {'folds' if is_open else 'unfolds'}", "dim"), target="*")
+    first = line(
+        span(f"✓ {count:,} as expected ", "good"),
+        span(f"{arrow} enter {'folds' if is_open else 'unfolds'}", "dim"),
+        target="*",
+    )
     return [first, *(_groups(folding.matching, width, opened, pattern) if is_open else [])]
 
 

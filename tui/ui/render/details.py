@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
-from tui.core.estimate import Available, Estimate
-from tui.core.tensors import Tensor
 from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Lazy, Line, line, span, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.estimate import Available, Estimate
+    from tui.core.tensors import Tensor
 
 
 def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
@@ -27,7 +30,9 @@ def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
 
     def row(index: int) -> Line:
         if index == 0:
-            return line(span(f"{count_of(len(found), 'tensor')}", "head"), span(f" {'' if not pattern else 'match'}", "dim"))
+            return line(
+                span(f"{count_of(len(found), 'tensor')}", "head"), span(f" {'' if not pattern else 'match'}", "dim")
+            )
         tensor = found[index - 1]
         return line(
             span(f"{tensor.dtype:<9}", "key"),
@@ -49,7 +54,12 @@ def config(checkpoint: Checkpoint, changes: dict[str, Any], width: int, pattern:
         return [line(span("there is no config.json", "dim"))]
     if document.problem is not None:
         return wrapped(f"config.json: {document.problem.message}", width, "bad")
-    rows = [line(span("config.json", "head"), span("  enter edits a value; nothing is written until you save elsewhere", "dim"))]
+    rows = [
+        line(
+            span("config.json", "head"),
+            span("  enter edits a value; nothing is written until you save elsewhere", "dim"),
+        )
+    ]
     for key, value in _flat(document.mapping):
         shown = json.dumps(value, ensure_ascii=False, default=str)
         if pattern and pattern.lower() not in key.lower():
@@ -57,7 +67,9 @@ def config(checkpoint: Checkpoint, changes: dict[str, Any], width: int, pattern:
         name = span(f"{middle(printable(key), 36):<36} ", "dim")
         if key in changes:
             new = json.dumps(changes[key], ensure_ascii=False, default=str)
-            rows.append(line(name, span(middle(printable(shown), 30), "dim"), span(f" → {new}", "key"), target=key, copy=key))
+            rows.append(
+                line(name, span(middle(printable(shown), 30), "dim"), span(f" → {new}", "key"), target=key, copy=key)
+            )
         else:
             rows.append(line(name, span(middle(printable(shown, None), max(width - 40, 20))), target=key, copy=shown))
     known = {key for key, _ in _flat(document.mapping)}
@@ -87,9 +99,16 @@ def tokenizer(checkpoint: Checkpoint, answer: dict[str, Any] | None, asking: boo
         line(span("class       ", "dim"), span(found.tokenizer_class or "not named")),
         line(span("vocabulary  ", "dim"), _size(found.size, found.max_id)),
         line(span("lower-cases ", "dim"), span({True: "yes", False: "no", None: "unknown"}[found.lowercases])),
-        line(span("special ids ", "dim"), span(", ".join(f"{key} {value}" for key, value in found.special_ids.items()) or "none found")),
+        line(
+            span("special ids ", "dim"),
+            span(", ".join(f"{key} {value}" for key, value in found.special_ids.items()) or "none found"),
+        ),
         BLANK,
-        line(span("AutoTokenizer in the chosen environment", "head"), span("  enter asks, or tokenises a sentence", "dim"), target="ask"),
+        line(
+            span("AutoTokenizer in the chosen environment", "head"),
+            span("  enter asks, or tokenises a sentence", "dim"),
+            target="ask",
+        ),
     ]
     if asking:
         return [*rows, line(span("asking …", "dim"))]
@@ -108,7 +127,14 @@ def _answer(answer: dict[str, Any], width: int) -> list[Line]:
     if "error" in answer:
         error = answer["error"]
         return wrapped(f"{error.get('type')}: {error.get('message')}", width, "bad", "✗ ", "  ")
-    rows = [line(span(f"{answer.get('class')}, {answer.get('length')} tokens", "good" if (answer.get("length") or 0) > 20 else "bad"))]
+    rows = [
+        line(
+            span(
+                f"{answer.get('class')}, {answer.get('length')} tokens",
+                "good" if (answer.get("length") or 0) > 20 else "bad",
+            )
+        )
+    ]
     if answer.get("tokens"):
         unknown = answer.get("unknown_token")
         cut = " ".join(str(token) for token in answer["tokens"])
@@ -126,7 +152,9 @@ def meter(made: Estimate | None, machine: Available | None, width: int, measured
     """RAM that it must have and wants, what is free and who says so, and each GPU."""
     if made is None or machine is None:
         return [line(span("memory to load and run is shown here", "dim"))]
-    style = {"fits": "good", "fits_slowly": "warn", "tight": "warn", "exceeds": "bad", "refused": "bad"}.get(made.verdict, "dim")
+    style = {"fits": "good", "fits_slowly": "warn", "tight": "warn", "exceeds": "bad", "refused": "bad"}.get(
+        made.verdict, "dim"
+    )
     must = max(made.load_peak, made.run) if made.load_peak is not None and made.run is not None else None
     bar = max(width - 24, 4)
     rows = [
@@ -159,4 +187,9 @@ def _bar(label: str, need: int | None, free: int | None, width: int, style: str)
     share = min(need / free, 1.0)
     full = max(int(share * width), 1)
     over = "▶" if need > free else ""
-    return line(span(f"{label} {bytes_size(need):>10} "), span("█" * full, style), span("░" * (width - full), "dim"), span(over, "bad"))
+    return line(
+        span(f"{label} {bytes_size(need):>10} "),
+        span("█" * full, style),
+        span("░" * (width - full), "dim"),
+        span(over, "bad"),
+    )

@@ -51,9 +51,7 @@ def line(*parts: Span | str, target: Any = None, copy: str = "") -> Line:
 BLANK = Line()
 
 
-def wrapped(
-    text: str, width: int, style: str = "plain", first: str = "", rest: str = "", copy: str = ""
-) -> list[Line]:
+def wrapped(text: str, width: int, style: str = "plain", first: str = "", rest: str = "", copy: str = "") -> list[Line]:
     """`text` broken to `width` cells, with a prefix for the first row and one for the others."""
     room = max(width - len(first) - 1, 16)
     pieces = textwrap.wrap(printable(text, 8000), room, break_long_words=True, break_on_hyphens=False) or [""]

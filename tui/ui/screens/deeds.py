@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import work
+from textual.screen import Screen
 
 from tui.core.compare import Comparison, config_text, edited, parse_setting, parse_value
 from tui.core.difference import difference
@@ -24,24 +24,58 @@ from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
 from tui.ui.render.compare import changed
-from tui.ui.render.lines import Line, line, span
+from tui.ui.render.lines import Line, line, span, wrapped
 from tui.ui.screens.dialogs import AskText, Choose, Read
 
 if TYPE_CHECKING:
-    from tui.ui.screens.explorer import Explorer as Base
-else:
-    Base = object
+    from tui.core.report.model import Triage
+    from tui.triage.session import Session
 
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Base):
-    """Mixed into the explorer; holds the state of load attempt and tokenizer."""
+class Deeds(Screen[None]):
+    """What the explorer can do; the explorer itself adds the panes."""
+
+    session: Session
+    path: str | None
+    pane: str
+    shown_pane: str
+    note: str
+
+    @property
+    def triage(self) -> Triage | None:
+        """The selected checkpoint."""
+        raise NotImplementedError
+
+    def show_pane(self, pane: str, focus: bool = True) -> None:
+        """Bring a pane to the front."""
+        raise NotImplementedError
+
+    def refresh_all(self, top: bool = False) -> None:
+        """Repaint what depends on the selection."""
+        raise NotImplementedError
+
+    def refresh_view(self, top: bool = False) -> None:
+        """Repaint the view that is shown."""
+        raise NotImplementedError
+
+    def show_log(self) -> None:
+        """Repaint the log."""
+        raise NotImplementedError
+
+    def judge_all(self) -> None:
+        """Ask the loader about everything that is still to be asked."""
+        raise NotImplementedError
+
+    def clear_filter(self) -> bool:
+        """Take the filter away; whether there was one."""
+        raise NotImplementedError
 
     def prepare_deeds(self) -> None:
         """State that the deeds keep."""
-        self.log_lines: deque[Line] | list[Line] = deque(maxlen=MAX_LOG)
+        self.log_lines: list[Line] = []
         self.measured: tuple[int, int] | None = None
         self.attempt: LoadAttempt | None = None
         self.attempt_words = ""
@@ -77,7 +111,11 @@ class Deeds(Base):
             self._compared(path, before, after)
             await asyncio.sleep(0.6)
             audited = await self.session.compare_edited(path, "audit")
-            if (audited.missing, audited.unexpected, audited.mismatched) != (after.missing, after.unexpected, after.mismatched):
+            if (audited.missing, audited.unexpected, audited.mismatched) != (
+                after.missing,
+                after.unexpected,
+                after.mismatched,
+            ):
                 self.add_log(LogLine(0, "note", f"audit and live answer differ for {path}: the audit is shown"))
             self._compared(path, before, audited)
         except CkptriageError as error:
@@ -221,7 +259,9 @@ class Deeds(Base):
         path = self.path
         if path is None:
             return
-        text = await self.app.push_screen_wait(AskText("A sentence to tokenise", "Angela Merkel visited London in 2012."))
+        text = await self.app.push_screen_wait(
+            AskText("A sentence to tokenise", "Angela Merkel visited London in 2012.")
+        )
         if text is None:
             return
         self.tokenizer_asking = True
@@ -258,7 +298,11 @@ class Deeds(Base):
             self.show_pane("log")
         reason = refusal(checkpoint, options)
         try:
-            outcome = refused(reason) if reason else await self._attempt(make_attempt(checkpoint, options, self.add_log, self._sample))
+            outcome = (
+                refused(reason)
+                if reason
+                else await self._attempt(make_attempt(checkpoint, options, self.add_log, self._sample))
+            )
         except CkptriageError as error:
             self.tell_error(error)
             return
@@ -301,7 +345,10 @@ class Deeds(Base):
     def add_log(self, item: LogLine) -> None:
         """One more line; the pane is repainted at most ten times a second."""
         style = {"stage": "head", "end": "key", "note": "dim", "stderr": "plain"}.get(item.stream, "plain")
-        self.log_lines.append(line(span(log_text(item), style)))
+        width = max(self.query_one("#log").size.width - 3, 40)
+        self.log_lines += wrapped(log_text(item), width, style, "", "           ")
+        if len(self.log_lines) > MAX_LOG:
+            del self.log_lines[: MAX_LOG // 10]
         self._log_dirty = True
         if self.attempt is None:
             self._flush_log()
@@ -312,7 +359,7 @@ class Deeds(Base):
     def _flush_log(self) -> None:
         if self._log_dirty and self.is_mounted:
             self._log_dirty = False
-            self._log()
+            self.show_log()
             self.query_one("#memory").refresh()
 
     def action_cancel(self) -> None:
@@ -368,7 +415,9 @@ class Deeds(Base):
     async def action_export(self) -> None:
         """Write the report; the suffix chooses its form."""
         proposal = str(Path.home() / "ckptriage-report.html")
-        answer = await self.app.push_screen_wait(AskText("Export the report as (.html .md .json .sarif .txt)", proposal))
+        answer = await self.app.push_screen_wait(
+            AskText("Export the report as (.html .md .json .sarif .txt)", proposal)
+        )
         if not answer:
             return
         target = Path(answer).expanduser()

@@ -1,23 +1,19 @@
-"""The explorer: tree, answer, views, meter and log. Composes and routes; the flow is in `triage`, the text in `render`."""
+"""The explorer: composes its panes and routes their messages; the flow is in `triage`, the text in `render`."""
 
 from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.events import Key
-from textual.screen import Screen
 from textual.widgets import Footer, Input, Tree
+from textual.worker import Worker, WorkerState
 
-from tui.core.report.model import Triage
 from tui.core.text import printable
 from tui.errors import CkptriageError
-from tui.triage.session import Session
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
 from tui.ui.render import details
@@ -27,12 +23,20 @@ from tui.ui.widgets.line_view import LineView
 from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
 from tui.ui.widgets.tree import CheckpointTree
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-class Explorer(Deeds, Screen[None]):
+    from textual.app import ComposeResult
+    from textual.events import Key
+
+    from tui.core.report.model import Triage
+    from tui.triage.session import Session
+
+
+class Explorer(Deeds):
     """One window on everything below the paths."""
 
     AUTO_FOCUS = "#tree"
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (70, "-narrow"), (120, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "load", "Load", tooltip="Run a real load attempt"),
         Binding("c", "choose_class", "Class", tooltip="Choose the model class"),
@@ -164,6 +168,13 @@ class Explorer(Deeds, Screen[None]):
         self.scanning = ""
         self._tell()
 
+    @on(Worker.StateChanged)
+    def _worker_failed(self, event: Worker.StateChanged) -> None:
+        """A deed that failed says so instead of ending the app."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.note_toast(f"{event.worker.name} failed: {type(error).__name__}: {error}", "error")
+
     # showing
 
     @property
@@ -197,7 +208,7 @@ class Explorer(Deeds, Screen[None]):
             self.query_one("#answer", LineView).show(self._answer)
             self.refresh_view(top)
             self.query_one("#memory", LineView).show(self._memory)
-            self._log()
+            self.show_log()
         self._mark()
         self._tell()
 
@@ -209,7 +220,7 @@ class Explorer(Deeds, Screen[None]):
     def _answer(self, width: int) -> list[Line]:
         return answer_text.answer(self.triage, width, self.path in self.session.pending)
 
-    def _view(self, name: str, width: int) -> object:
+    def _view(self, name: str, width: int) -> Sequence[Line]:
         triage = self.triage
         if triage is None:
             return [line(span(self.scanning or "pick a checkpoint in the tree (1)", "dim"))]
@@ -217,7 +228,9 @@ class Explorer(Deeds, Screen[None]):
         match name:
             case "compare":
                 why = "asking the loader …" if self.path in self.session.pending else self._why_not(triage)
-                return compare_text.rows(self._folding(), width, self.opened, self.pattern, edit.mapping, self.note, why)
+                return compare_text.rows(
+                    self._folding(), width, self.opened, self.pattern, edit.mapping, self.note, why
+                )
             case "tensors":
                 return details.tensors(checkpoint, width, self.pattern)
             case "config":
@@ -248,8 +261,13 @@ class Explorer(Deeds, Screen[None]):
         triage = self.triage
         return details.meter(triage.estimate if triage else None, self.session.machine, width, self.measured)
 
-    def _log(self) -> None:
-        self.query_one("#log", LineView).show(lambda width: self.log_lines or [line(span("r runs a real load attempt; its log and its end stand here", "dim"))])
+    def show_log(self) -> None:
+        """Repaint the log."""
+        self.query_one("#log", LineView).show(
+            lambda width: (
+                self.log_lines or [line(span("r runs a real load attempt; its log and its end stand here", "dim"))]
+            )
+        )
 
     def _mark(self) -> None:
         triage = self.triage

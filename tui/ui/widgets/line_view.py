@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -18,6 +16,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.ui.render.lines import STYLES, Line
+
+if TYPE_CHECKING:
+    from rich.style import Style
+    from textual import events
 
 Build = Callable[[int], Sequence[Line]]
 """Rows for a width in cells."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import events
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.core.text import middle, printable
+
+if TYPE_CHECKING:
+    from textual import events
 
 PANES: tuple[tuple[str, str], ...] = (
     ("tree", "Tree"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import Tree
-from textual.widgets.tree import TreeNode
 
-from tui.core.report.model import Triage
 from tui.core.report.words import SYMBOLS
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from textual.widgets.tree import TreeNode
+
+    from tui.core.report.model import Triage
 
 _COLOURS = {"loads": "green", "degraded": "yellow", "fails": "red", "unknown": "bright_black"}
 

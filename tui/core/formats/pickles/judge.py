@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tui.core.checkpoint import LEVELS, PickleReport
 from tui.core.formats.pickles.allowed import (
     DANGEROUS_MODULES,
@@ -13,10 +15,12 @@ from tui.core.formats.pickles.allowed import (
     TORCH_ALLOWED,
     TRAVERSAL,
 )
-from tui.core.formats.pickles.machine import Trace
-from tui.core.formats.pickles.values import Global
-from tui.core.formats.pickles.walk import Found
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from tui.core.formats.pickles.machine import Trace
+    from tui.core.formats.pickles.values import Global
+    from tui.core.formats.pickles.walk import Found
 
 _UNSAFE_MESSAGE = (
     "In PyTorch 2.6, we changed the default value of the `weights_only` argument in `torch.load` from `False` to "

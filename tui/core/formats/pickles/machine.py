@@ -24,7 +24,13 @@ MAX_STRING = 1 << 20
 _WINDOW = 1 << 20
 _SMALL_INT_BYTES = 8
 
-_PYTHON2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "Queue": "queue", "commands": "subprocess"}
+_PYTHON2 = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "cPickle": "pickle",
+    "Queue": "queue",
+    "commands": "subprocess",
+}
 
 
 class PickleBroken(Exception):
@@ -238,9 +244,7 @@ class Machine:
 def _check_global(trace: Trace, found: Global) -> None:
     """What `weights_only` says of a name, as it says it."""
     if found.module in TORCH_BLOCKED_MODULES:
-        trace.refuse(
-            f"Trying to load unsupported GLOBAL {found.full} whose module {found.module} is blocked."
-        )
+        trace.refuse(f"Trying to load unsupported GLOBAL {found.full} whose module {found.module} is blocked.")
     elif found.full not in TORCH_ALLOWED:
         shown = found.name if found.module == "builtins" else found.full
         trace.refuse(

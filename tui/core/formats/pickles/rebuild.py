@@ -5,13 +5,14 @@ Mirrors `torch/_utils.py` and `torch/serialization.py` 2.13.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tui.core.formats.pickles.values import Blob, Call, Global, Mapping, Storage, TensorValue
 from tui.core.tensors import TORCH_DTYPES, TORCH_STORAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui.core.formats.pickles.machine import Trace
 
 _ENCODINGS = frozenset({"latin1", "latin-1", "ascii", "utf-8", "utf8"})

@@ -59,8 +59,7 @@ def find_tensors(value: Any, file: str) -> Found:
             seen.add(id(item))
         children = _children(item, depth)
         stack.extend(
-            (_join(path, name), child, depth + 1, _role(role, name, depth, item))
-            for name, child in reversed(children)
+            (_join(path, name), child, depth + 1, _role(role, name, depth, item)) for name, child in reversed(children)
         )
     found.containers = _count(found.tensors, value)
     return found
@@ -69,8 +68,7 @@ def find_tensors(value: Any, file: str) -> Found:
 def _children(item: Mapping | Call | list[Any] | tuple[Any, ...], depth: int) -> list[tuple[str, Any]]:
     """What lies one step below, with the name of the step; an empty name adds none."""
     if isinstance(item, Mapping):
-        pairs = [(str(key), child) for key, child in item.pairs]
-        return pairs
+        return [(str(key), child) for key, child in item.pairs]
     if isinstance(item, Call):
         return _of_object(item)
     return [(str(index), child) for index, child in enumerate(item)]

@@ -1,0 +1,3 @@
+"""Tests: benchmarks."""
+
+from __future__ import annotations

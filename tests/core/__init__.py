@@ -1,0 +1,3 @@
+"""Tests: core."""
+
+from __future__ import annotations

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import pickle
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tui.core.formats import read_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DANGEROUS = {
+    "os.system": b"cos\nsystem\n(S'true'\ntR.",
+    "posix through stack": b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
+    "eval": b"c__builtin__\neval\n(S'1'\ntR.",
+    "computed name": b"\x80\x04c_codecs\nencode\n\x8c\x02bf\x8c\x06rot_13\x86R\x8c\x06system\x93\x8c\x04true\x85R.",
+    "extension": b"\x80\x02\x82\x01)R.",
+    "inst": b"(S'true'\nios\nsystem\n.",
+    "subprocess": b"\x80\x02csubprocess\nPopen\n\x8c\x04true\x85R.",
+    "nested load": b"\x80\x02ctorch.storage\n_load_from_bytes\nC\x01a\x85R.",
+    "dotted name": b"\x80\x04\x8c\x13torch.serialization\x8c\x09os.system\x93\x8c\x04true\x85R.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DANGEROUS)
+def test_what_runs_code_is_dangerous_and_never_run(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(DANGEROUS[name])
+    report = read_file(path, path.name)
+    assert report.pickle is not None
+    assert report.pickle.level == "dangerous"
+    assert report.pickle.reasons
+
+
+BENIGN = [None, 1, "text", [1, 2], {"a": (1, 2.5)}, b"bytes", {1, 2}, {"cos\nsystem": "os.system"}, 2**100, -5]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("value", BENIGN, ids=repr)
+def test_plain_data_is_tensors_only(tmp_path: Path, value: object, protocol: int) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
+    report = read_file(path, path.name)
+    if report.pickle is None:
+        assert protocol == 0
+        return
+    assert report.pickle.level == "tensors_only", report.pickle.reasons
+
+
+HOSTILE = {
+    "memo bomb": b"\x80\x02Nr\xff\xff\xff\x7f.",
+    "long of 2 GB": b"\x80\x02\x8b\xff\xff\xff\x7f",
+    "text of 2^63 bytes": b"\x80\x04\x8d" + (2**63).to_bytes(8, "little"),
+    "marks": b"\x80\x02" + b"(" * 500_000 + b".",
+    "tuples in tuples": b"\x80\x02N" + b"\x85" * 200_000 + b".",
+    "empty stack": b"\x80\x02R.",
+    "unknown opcode": b"\x80\x02\xff.",
+    "no end": b"\x80\x02N",
+    "list in itself": b"\x80\x02]q\x00h\x00a.",
+    "dict in itself": b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_streams_are_answered(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(HOSTILE[name])
+    report = read_file(path, path.name)
+    assert report.pickle is not None or report.problems
+
+
+def test_bytes_after_the_end_are_not_called_clean(tmp_path: Path) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps([1]) + b"cos\nsystem\n.")
+    report = read_file(path, path.name)
+    assert report.pickle is not None
+    assert report.pickle.level == "suspicious"
+
+
+class _Runs:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("ran",)
+
+
+def test_reading_never_executes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps(_Runs()))
+    report = read_file(path, path.name)
+    assert report.pickle is not None
+    assert report.pickle.level == "dangerous"
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,3 @@
+"""Tests: loading."""
+
+from __future__ import annotations

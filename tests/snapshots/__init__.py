@@ -1,0 +1,3 @@
+"""Tests: snapshots."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tests: terminal."""
+
+from __future__ import annotations

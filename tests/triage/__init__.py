@@ -1,0 +1,3 @@
+"""Tests: triage."""
+
+from __future__ import annotations

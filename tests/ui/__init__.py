@@ -1,0 +1,3 @@
+"""Tests: ui."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tests: worker."""
+
+from __future__ import annotations
