@@ -52,7 +52,7 @@ def test_tensors_equal_what_torch_loads(tmp_path: Path, form: str) -> None:
     path = tmp_path / "pytorch_model.bin"
     state = _state()
     if form == "legacy":
-        del state["u16"]  # torch 2.13 writes it and cannot read it back
+        del state["u16"], state["fp8"]  # torch 2.13 writes them and cannot read them back
     torch.save(state, path, **FORMS[form])
     loaded = torch.load(path, weights_only=False)
     report = read_file(path, path.name)

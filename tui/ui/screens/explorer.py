@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Input, Tree
 from textual.worker import Worker, WorkerState
 
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.errors import CkptriageError
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
@@ -92,6 +92,7 @@ class Explorer(Deeds):
     def on_mount(self) -> None:
         """Begin to scan and to warm the worker up; the first frame waits for neither."""
         self.query_one("#answer", LineView).can_focus = False
+        self.query_one("#tree", CheckpointTree).set_roots(self.session.paths)
         self.query_one("#filter", Input).display = False
         for name in ("tree", "overview", "compare", "tensors", "config", "tokenizer", "findings"):
             self.query_one(f"#{name}").border_title = dict(PANES)[name]
@@ -152,6 +153,8 @@ class Explorer(Deeds):
     @work(exclusive=True, group="judge", exit_on_error=False)
     async def _judge(self) -> None:
         """One after the other, what is selected first."""
+        if not self.session.pending:
+            return
         while self.session.pending:
             path = self.path if self.path in self.session.pending else next(iter(self.session.pending))
             self.scanning = f"asking the loader: {len(self.session.pending):,} to go"
@@ -280,7 +283,7 @@ class Explorer(Deeds):
         words = " · ".join([f"python {info.python}", *named]) if info.python else "starting the environment …"
         if info.available is False:
             words += f" · {info.reason}"
-        left = self.attempt_words or self.scanning or f"{len(self.session.triages):,} checkpoints"
+        left = self.attempt_words or self.scanning or count_of(len(self.session.triages), "checkpoint")
         self.query_one("#status", StatusLine).tell(printable(left), printable(words))
 
     # panes

@@ -60,7 +60,8 @@ class PaneBar(Widget):
         for number, (pane, name) in enumerate(PANES, 1):
             start = len(out)
             badge = self._badges.get(pane, "")
-            words = f"{number} {name}{f' {badge}' if badge and wide else ''}" if wide else f"{number}{name}"
+            short = name if self.size.width >= 74 else name[:4]
+            words = f"{number} {name}{f' {badge}' if badge else ''}" if wide else f"{number}{short}"
             out.append(words, "bold reverse" if pane == self._current else "")
             self._spans.append((start, len(out), pane))
             out.append("  " if wide else " ")

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Tree
 
 from tui.core.report.words import SYMBOLS
-from tui.core.text import printable
+from tui.core.text import middle, printable
 
 if TYPE_CHECKING:
     from textual.widgets.tree import TreeNode
@@ -42,6 +42,11 @@ class CheckpointTree(Tree[str]):
         self._directories: dict[str, TreeNode[str]] = {}
         self._words: dict[str, tuple[str, bool]] = {}
         self.compact = False
+        self._roots: tuple[str, ...] = ()
+
+    def set_roots(self, roots: list[str]) -> None:
+        """The paths as the user wrote them: each is one node, however deep it lies."""
+        self._roots = tuple(root.rstrip("/") or root for root in roots)
 
     def put(self, triage: Triage, pending: bool) -> None:
         """Add a checkpoint, or change its verdict."""
@@ -49,7 +54,7 @@ class CheckpointTree(Tree[str]):
         self._words[path] = (triage.verdict, pending)
         node = self._by_path.get(path)
         if node is None:
-            parent = self._directory(os.path.dirname(path))
+            parent = self.root if path in self._roots else self._directory(os.path.dirname(path))
             node = parent.add_leaf(self._label(path), path)
             self._by_path[path] = node
             if len(self._by_path) == 1:
@@ -63,9 +68,12 @@ class CheckpointTree(Tree[str]):
             return self.root
         node = self._directories.get(path)
         if node is None:
-            parent, name = os.path.dirname(path), os.path.basename(path)
-            above = self._directory(parent) if parent and parent != path else self.root
-            node = above.add(Text(printable(name, 80)), path, expand=True)
+            parent, name = os.path.dirname(path), printable(os.path.basename(path), 80)
+            if path in self._roots or not parent or parent == path:
+                above, name = self.root, middle(printable(path), 34)
+            else:
+                above = self._directory(parent)
+            node = above.add(Text(name), path, expand=True)
             self._directories[path] = node
         return node
 

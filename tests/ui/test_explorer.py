@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import SAMPLES
+from tui.triage.flow import Options
+from tui.triage.session import Session
+from tui.ui.app import CkptriageApp
+from tui.ui.screens.explorer import Explorer
+from tui.ui.widgets.line_view import LineView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+pytestmark = pytest.mark.loader
+SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
+
+
+async def until(pilot: Pilot[Any], predicate: Callable[[], bool], seconds: float = 60.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not predicate():
+            await pilot.pause(0.02)
+
+
+def explorer(app: CkptriageApp) -> Explorer:
+    screen = app.screen_stack[-1] if isinstance(app.screen_stack[-1], Explorer) else app.screen_stack[1]
+    assert isinstance(screen, Explorer)
+    return screen
+
+
+def text(app: CkptriageApp, name: str) -> str:
+    return explorer(app).query_one(f"#{name}", LineView).text
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    for name in ("bert-ner", "bert-ner-labels", "bert-ner-truncated", "torch-main-module"):
+        shutil.copytree(SAMPLES / name, tmp_path / "few" / name)
+    return tmp_path / "few"
+
+
+def _app(*paths: Path) -> CkptriageApp:
+    return CkptriageApp(Session([str(path) for path in paths], Options()))
+
+
+async def _settled(pilot: Pilot[Any], app: CkptriageApp) -> None:
+    await until(pilot, lambda: len(app.screen_stack) > 1 and bool(explorer(app).session.triages))
+    await until(pilot, lambda: not explorer(app).session.pending)
+    await pilot.pause()
+
+
+async def test_the_main_job(few: Path) -> None:
+    app = _app(few)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        labels = str(few / "bert-ner-labels")
+        screen.query_one("#tree").go_to(labels)  # type: ignore[attr-defined]
+        await until(pilot, lambda: screen.path == labels)
+        await until(pilot, lambda: "num_labels is 9" in text(app, "answer"))
+        await pilot.press("3")
+        await until(pilot, lambda: "classifier.weight" in text(app, "compare"))
+        assert "2 mismatched" in text(app, "compare")
+        await pilot.press("f")
+        await until(pilot, lambda: "2 keys fixed" in text(app, "compare"))
+        assert "39 match" in text(app, "compare")
+        await pilot.press("u")
+        await until(pilot, lambda: "2 mismatched" in text(app, "compare"))
+        await pilot.press("r")
+        await until(pilot, lambda: "as predicted" in text(app, "log"))
+        assert "RuntimeError" in text(app, "log")
+        assert "diagnosis: num_labels is 9" in text(app, "log")
+    assert not {"torch", "transformers", "tensorflow"} & (set(sys.modules) - _BEFORE)
+
+
+_BEFORE = set(sys.modules)
+
+
+async def test_an_edit_by_hand_answers_in_the_loaders_words(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        await pilot.press("3")
+        screen.set_value("hidden_size", 33)
+        await until(pilot, lambda: "not a multiple" in text(app, "compare"))
+        screen.set_value("hidden_size", "32")
+        await until(pilot, lambda: "StrictDataclass" in text(app, "compare"))
+        screen.set_value("num_hidden_layers", 3)
+        screen.set_value("hidden_size", 16)
+        await until(pilot, lambda: "16 missing" in text(app, "compare"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_nothing_is_cut_off(few: Path, size: tuple[int, int]) -> None:
+    app = _app(few)
+    async with app.run_test(size=size) as pilot:
+        await _settled(pilot, app)
+        for number in "123456789":
+            await pilot.press(number)
+            await pilot.pause()
+            screen = explorer(app)
+            for widget in screen.query("*"):
+                if widget.display and widget.region.area and widget.parent is not None:
+                    assert widget.region.right <= size[0], widget
+                    assert widget.region.bottom <= size[1], widget
+            focused = screen.focused
+            assert focused is not None
+            assert focused.region.height >= 4, focused
+
+
+async def test_a_broken_file_and_a_pickle_are_explained(few: Path) -> None:
+    app = _app(few)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        for name, words in (("bert-ner-truncated", "cut short"), ("torch-main-module", "Tagger")):
+            screen.query_one("#tree").go_to(str(few / name))  # type: ignore[attr-defined]
+            await until(pilot, lambda words=words: words in text(app, "answer"))  # type: ignore[misc]
+
+
+async def test_a_load_attempt_is_cancelled(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("r")
+        await until(pilot, lambda: explorer(app).attempt is not None)
+        await pilot.press("escape")
+        await until(pilot, lambda: "cancelled" in text(app, "log"))
+
+
+async def test_an_empty_directory_says_so(tmp_path: Path) -> None:
+    app = _app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(
+            pilot, lambda: "no checkpoint below" in explorer(app).scanning if len(app.screen_stack) > 1 else False
+        )
+
+
+async def test_filter_and_help_and_palette(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("4", "slash", *"classifier")
+        await until(pilot, lambda: text(app, "tensors").count("\n") == 2)
+        await pilot.press("escape")
+        await until(pilot, lambda: "39 tensors" in text(app, "tensors"))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Moving" in app.screen.query_one("#reader", LineView).text)
+        await pilot.press("escape")
+        await pilot.press("7")
+        await until(pilot, lambda: "nothing found" in text(app, "findings"))
+
+
+async def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path) -> None:
+    from tests.builders.checkpoints import write_safetensors
+
+    evil = "w\x1b]52;c;aGk=\x07[/x][@click=app.quit]\u202e\x9b2J"
+    write_safetensors(tmp_path / "e\x1b[31m[b].safetensors", {evil: ("F32", (1,))})
+    app = _app(tmp_path)
+    async with app.run_test(size=(200, 60)) as pilot:
+        await _settled(pilot, app)
+        for number in "123456789":
+            await pilot.press(number)
+            await pilot.pause()
+        shown = text(app, "tensors")
+        assert "\\x1b" in shown
+        assert "\x1b" not in shown
+        assert "[@click=app.quit]" in shown
