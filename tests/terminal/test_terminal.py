@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pexpect
@@ -17,7 +18,6 @@ from tests.conftest import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.terminal, pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")]
 LEAVE = b"\x1b[?1049l"
@@ -28,7 +28,8 @@ class Terminal:
 
     def __init__(self, *arguments: str, columns: int = 80, rows: int = 24) -> None:
         environment = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-        environment.pop("TMUX", None)
+        for name in ("TMUX", "COLUMNS", "LINES"):
+            environment.pop(name, None)
         self.child = pexpect.spawn(
             sys.executable, ["-m", "tui", *arguments], dimensions=(rows, columns), env=environment, timeout=5
         )
@@ -119,14 +120,30 @@ def test_the_worker_ends_with_the_app(terminal: type[Terminal]) -> None:
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_the_main_job_leaves_no_framework_in_the_process(terminal: type[Terminal]) -> None:
+    run = terminal(str(SAMPLES / "bert-ner-labels"), columns=120, rows=40)
+    run.wait("will not load")
+    run.child.send("3")
+    run.wait("classifier.weight")
+    run.child.send("f")
+    run.wait("2 keys fixed")
+    run.child.send("u")
+    run.wait("2 mismatched")
+    run.child.send("r")
+    run.wait("as predicted")
+    mapped = Path(f"/proc/{run.child.pid}/maps").read_text("utf-8")
+    for name in ("libtorch", "tensorflow", "tokenizers", "_safetensors_rust"):
+        assert name not in mapped, name
+
+
 def test_resizing_keeps_everything_in_view(terminal: type[Terminal]) -> None:
-    run = terminal(str(SAMPLES / "bert-ner"), columns=80, rows=24)
+    run = terminal(str(SAMPLES / "bert-ner"), columns=60, rows=20)
     run.wait("1Tree")
-    for columns, rows in ((60, 20), (120, 40)):
-        run.screen.resize(rows, columns)
+    for columns, rows, words in ((80, 24, "9Log"), (120, 40, "9 Log")):
+        run.screen.resize(rows, columns)  # grows only: the emulator clips at the top when it shrinks
         run.child.setwinsize(rows, columns)
-        run.child.kill(signal.SIGWINCH)
-        run.wait("1 Tree" if columns >= 96 else "1Tree")
+        run.wait(words)
+    assert "Load attempt" in run.text
 
 
 def test_no_byte_of_a_name_acts_on_the_terminal(terminal: type[Terminal], tmp_path: Path) -> None:

@@ -147,6 +147,8 @@ class Tokenizer:
 
     config: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    digest: str = ""
+    """Identity of the content of all tokenizer files, so that like tokenizers are asked about once."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ ASKED_KINDS = frozenset({"transformers"})
 """Kinds whose verdict is the class's `from_pretrained`."""
 
 
+TOKENIZED_KINDS = frozenset({"transformers", "sentence_transformers", "tokenizer"})
+"""Kinds whose tokenizer the environment's AutoTokenizer is asked about."""
+
+
 class Asker:
     """Asks one worker; remembers answers by config, header and class, for as long as the worker's environment stays."""
 
@@ -90,6 +94,21 @@ class Asker:
         )
         self.worker.opened.add(key)
 
+    async def tokenizer(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
+        """What AutoTokenizer makes of a directory that holds tokenizer files; `None` where there are none."""
+        found = checkpoint.tokenizer
+        if found is None or checkpoint.is_file:
+            return None
+        environment = await self.worker.ready()
+        if not environment.available:
+            return None
+        memo = f"tokenizer {found.digest} {_model_type(checkpoint)}"
+        answer = self._answers.get(memo)
+        if answer is None:
+            answer = await self.worker.request("tokenizer", path=str(checkpoint.root.absolute()))
+            self._answers[memo] = answer
+        return answer
+
     async def importable(self, checkpoint: Checkpoint) -> dict[str, str] | None:
         """Whether the names in its pickles can be imported in the worker's environment."""
         names = list(dict.fromkeys(name for _, pickle in checkpoint.pickles for name in pickle.unlisted))
@@ -101,6 +120,11 @@ class Asker:
             return None
         found = answer.get("names")
         return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else None
+
+
+def _model_type(checkpoint: Checkpoint) -> str:
+    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    return f"{config.get('model_type')} {config.get('tokenizer_class')}"
 
 
 _SHOWN = "\x01PATH\x01"

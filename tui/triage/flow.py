@@ -15,7 +15,7 @@ from tui.core.report.model import Report, Triage, triage_of
 from tui.core.scan import scan
 from tui.errors import UsageError, WorkerError
 from tui.loading.worker import Worker
-from tui.triage.ask import ASKED_KINDS, Asker
+from tui.triage.ask import ASKED_KINDS, TOKENIZED_KINDS, Asker
 from tui.triage.environment import available
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ async def gather(
 ) -> Evidence:
     """Everything that bears on one checkpoint; the worker is asked only where it can say more."""
     packages, python, importable, not_asked = None, "", None, ""
+    answer: dict[str, Any] | None = None
+    other = await asyncio.to_thread(_tokenizer, options.tokenizer)
     if asker is not None:
         try:
             info = await asker.worker.hello()
@@ -87,11 +89,12 @@ async def gather(
             importable = await asker.importable(checkpoint)
             if comparison is None and checkpoint.kind in ASKED_KINDS:
                 comparison = await asker.compare(checkpoint, options.model_class)
+            if checkpoint.kind in TOKENIZED_KINDS:
+                answer = await asker.tokenizer(other or checkpoint)
         except WorkerError as error:
             not_asked = error.message
         if comparison is not None and comparison.source == "files" and comparison.error is not None:
             not_asked = comparison.error[1]
-    other = await asyncio.to_thread(_tokenizer, options.tokenizer)
     return Evidence(
         checkpoint=checkpoint,
         comparison=comparison,
@@ -99,6 +102,7 @@ async def gather(
         python=python,
         importable=importable,
         tokenizer=other,
+        tokenizer_answer=answer,
         available=machine,
         estimate=estimate(checkpoint, machine),
         outcome=outcome,

@@ -102,6 +102,8 @@ PAGES: dict[str, Page] = _pages(
     ("tokenizer-smaller", "info", "The tokenizer is smaller than the embedding", "Rows at the end are never used; usual after padding, suspicious where it is many.", "Check that it is the model's own tokenizer."),
     ("tokenizer-special-ids", "warning", "A special id lies outside the vocabulary", "The config names an id that the embedding or the tokenizer does not have.", "Correct the id in config.json."),
     ("tokenizer-class-mismatch", "warning", "The tokenizer is of another family", "tokenizer_class names a family that does not go with the model type.", "Use the tokenizer of the base model."),
+    ("tokenizer-raises", "warning", "The tokenizer cannot be loaded", "AutoTokenizer raises on the files that are here; the model itself is not concerned.", "Fetch the tokenizer files again, or load the tokenizer from the base model."),
+    ("tokenizer-class-needs-sentencepiece", "warning", "The tokenizer needs a package", "Its vocabulary is a sentencepiece or tiktoken file, and the package that reads it is not installed.", "pip install sentencepiece tiktoken protobuf."),
     ("tokenizer-json-invalid", "error", "A tokenizer file is not valid JSON", "It was cut short or edited by hand; loading the tokenizer raises JSONDecodeError.", "Fetch the file again."),
     # pickles
     ("pickle-main-attr", "error", "The class was defined in the script that saved it", "The pickle names `__main__.X`: whoever loads it must define X in its own main script.", "Define or import the class before loading, then save model.state_dict() instead of the model."),

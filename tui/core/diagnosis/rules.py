@@ -34,6 +34,8 @@ RULES: tuple[Rule, ...] = (
     keys.partly_missing,
     keys.expert_gaps,
     tokenizer.vocabulary_missing,
+    tokenizer.vocabulary_not_read,
+    tokenizer.raises,
     tokenizer.larger_than_embedding,
     tokenizer.smaller_than_embedding,
     tokenizer.case,
@@ -57,7 +59,14 @@ _CHECKED = frozenset({"safetensors", "torch", "lightning"})
 """Kinds for which the readers here already are."""
 
 _TOKENIZER_PROOF = frozenset(
-    {"tokenizer-files-missing", "tokenizer-len-gt-embed", "tokenizer-case-mismatch", "tokenizer-json-invalid"}
+    {
+        "tokenizer-files-missing",
+        "tokenizer-len-gt-embed",
+        "tokenizer-case-mismatch",
+        "tokenizer-json-invalid",
+        "tokenizer-raises",
+        "tokenizer-class-needs-sentencepiece",
+    }
 )
 _DEGRADING = frozenset(
     {

@@ -54,13 +54,60 @@ def vocabulary_missing(evidence: Evidence) -> Iterator[Finding]:
     if not shown:
         return
     name = tokenizer.tokenizer_class or "AutoTokenizer"
+    says = _says(evidence) or f"AutoTokenizer returns a {printable(name)} of special tokens alone, without an error"
+    yield finding(
+        "tokenizer-files-missing",
+        [f"here: {listing(shown, 5)}; none of tokenizer.json, vocab.txt, vocab.json, *.model", says],
+        fix=(f"hf download BASE_MODEL tokenizer.json vocab.txt --local-dir {shell(str(place.root))}",),
+    )
+
+
+def _says(evidence: Evidence) -> str:
+    """What AutoTokenizer returned, in words; empty where it was not asked."""
+    answer = evidence.tokenizer_answer
+    if answer is None or "class" not in answer:
+        return ""
+    return (
+        f"AutoTokenizer returns a {printable(str(answer['class']))} of {answer.get('length')} tokens, without an error"
+    )
+
+
+def vocabulary_not_read(evidence: Evidence) -> Iterator[Finding]:
+    """A vocabulary is here, and the class that AutoTokenizer picks does not read it: a tokenizer of a few tokens."""
+    tokenizer, place = _tokenizer(evidence)
+    answer = evidence.tokenizer_answer
+    if tokenizer is None or answer is None or not tokenizer.vocabulary or not _is_model(evidence.checkpoint):
+        return
+    length = answer.get("length")
+    if not isinstance(length, int) or tokenizer.size is None or length * 4 > tokenizer.size:
+        return
+    files = listing(tokenizer.vocabulary)
+    fix = f"from transformers import BertTokenizer; BertTokenizer.from_pretrained({place.path!r})"
     yield finding(
         "tokenizer-files-missing",
         [
-            f"here: {listing(shown, 5)}; none of tokenizer.json, vocab.txt, vocab.json, *.model",
-            f"AutoTokenizer returns a {printable(name)} of special tokens alone, without an error",
+            f"{files}: {tokenizer.size:,} tokens",
+            _says(evidence),
+            f"{printable(str(answer['class']))} reads other files",
         ],
-        fix=(f"hf download BASE_MODEL tokenizer.json vocab.txt --local-dir {shell(str(place.root))}",),
+        title=f"AutoTokenizer does not read {files}: {length} tokens instead of {tokenizer.size:,}",
+        fix=(fix,) if "vocab.txt" in tokenizer.vocabulary else (),
+    )
+
+
+def raises(evidence: Evidence) -> Iterator[Finding]:
+    """AutoTokenizer raises on the files that are here."""
+    answer = evidence.tokenizer_answer
+    tokenizer, _ = _tokenizer(evidence)
+    if answer is None or "error" not in answer or tokenizer is None or tokenizer.problems:
+        return
+    error = answer["error"]
+    kind, message = str(error.get("type")), str(error.get("message"))
+    needs = "sentencepiece" in message.lower() or "tiktoken" in message.lower()
+    yield finding(
+        "tokenizer-class-needs-sentencepiece" if needs else "tokenizer-raises",
+        [f"AutoTokenizer says: {printable(kind)}: {printable(message, 400)}"],
+        fix=("pip install sentencepiece tiktoken protobuf",) if needs else (),
     )
 
 
@@ -68,9 +115,12 @@ def larger_than_embedding(evidence: Evidence) -> Iterator[Finding]:
     """Ids that have no row in the embedding."""
     tokenizer, place = _tokenizer(evidence)
     rows, name = embedding_rows(evidence.checkpoint)
-    if tokenizer is None or tokenizer.max_id is None or rows is None or not _is_model(evidence.checkpoint):
+    if tokenizer is None or rows is None or not _is_model(evidence.checkpoint):
         return
-    if tokenizer.max_id < rows:
+    if tokenizer.max_id is None:
+        yield from _longer_than_embedding(evidence, rows, name)
+        return
+    if tokenizer.max_id < rows or _explained(evidence):
         return
     beyond = [f"{printable(token)} = {number}" for token, number in tokenizer.beyond if number >= rows]
     yield finding(
@@ -87,6 +137,19 @@ def larger_than_embedding(evidence: Evidence) -> Iterator[Finding]:
             "model.resize_token_embeddings(len(tokenizer))  # new rows are random: train them",
         ),
     )
+
+
+def _explained(evidence: Evidence) -> bool:
+    """Whether the vocabulary's size is already named as what config and weights disagree on."""
+    comparison = evidence.comparison
+    return comparison is not None and any("vocab" in item.field for item in comparison.fields)
+
+
+def _longer_than_embedding(evidence: Evidence, rows: int, name: str) -> Iterator[Finding]:
+    """A vocabulary that only the library can read, counted by it."""
+    length = (evidence.tokenizer_answer or {}).get("length")
+    if isinstance(length, int) and length > rows:
+        yield finding("tokenizer-len-gt-embed", [f"{_says(evidence)}; {printable(name)} has {rows:,} rows"])
 
 
 def smaller_than_embedding(evidence: Evidence) -> Iterator[Finding]:

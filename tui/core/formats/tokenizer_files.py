@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import Tokenizer
-from tui.core.files import FileProblem, read_small
+from tui.core.files import FileProblem, open_regular, read_small
 from tui.core.json_text import parse
 from tui.core.problems import Problem
 
@@ -42,9 +44,24 @@ def read_tokenizer(root: Path, entries: frozenset[str]) -> Tokenizer:
             added = _mapping(root, name, entries, problems)
             tokens.update({key: value for key, value in added.items() if isinstance(value, int)})
     _add_decoder(config, tokens)
+    digest = _digest(root, files)
     if lowercases is None and isinstance(config.get("do_lower_case"), bool):
         lowercases = config["do_lower_case"]
-    return _summary(files, vocabulary, config, tokens, lowercases, problems)
+    return replace(_summary(files, vocabulary, config, tokens, lowercases, problems), digest=digest)
+
+
+def _digest(root: Path, files: tuple[str, ...]) -> str:
+    """Identity of the files' content; a large file counts by size and time."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in files:
+        digest.update(name.encode("utf-8", "surrogateescape"))
+        try:
+            with open_regular(root / name, name) as file:
+                large = file.size > 1 << 22
+                digest.update(f"{file.size} {file.modified}".encode() if large else file.read(0, file.size))
+        except FileProblem:
+            digest.update(b"unreadable")
+    return digest.hexdigest()
 
 
 def _summary(
