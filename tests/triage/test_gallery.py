@@ -8,7 +8,8 @@ import pytest
 
 from tests.conftest import SAMPLES
 from tests.gallery import Sample, gallery
-from tui.triage.flow import Options, checkpoints, triage_all
+from tui.triage.flow import Options, triage_all
+from tui.triage.paths import checkpoints
 
 if TYPE_CHECKING:
     from tui.core.report.model import Triage

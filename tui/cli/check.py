@@ -13,7 +13,8 @@ from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import Report, report_json
 from tui.core.report.sarif import sarif
-from tui.triage.flow import Options, checkpoints, existing, triage_all
+from tui.triage.flow import Options, triage_all
+from tui.triage.paths import checkpoints, existing
 
 FORMATS = ("text", "json", "markdown", "html", "sarif")
 
@@ -61,7 +62,15 @@ def command(
 
 def run(paths: list[str], options: Options, form: str, output: Path | None, fail_on: str) -> int:
     """The command's body; `ckptriage PATH` without a terminal comes here too."""
-    report = asyncio.run(triage_all(checkpoints(paths), options, progress_line()))
+    found = checkpoints(paths)
+    box: list[Report] = []
+
+    async def triage() -> None:
+        """Puts the report aside: asyncio's runner renders a task's result, and a report is large."""
+        box.append(await triage_all(found, options, progress_line()))
+
+    asyncio.run(triage())
+    [report] = box
     _write(report, form, output)
     return 1 if report.fails_on(fail_on) else 0
 

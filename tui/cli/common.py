@@ -11,7 +11,7 @@ import click
 from tui.core.json_text import dumps
 from tui.core.text import printable
 from tui.errors import UsageError
-from tui.triage.flow import checkpoints, existing
+from tui.triage.paths import checkpoints, existing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

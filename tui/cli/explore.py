@@ -9,7 +9,8 @@ import click
 
 from tui.cli.common import class_option, python_option
 from tui.errors import UsageError
-from tui.triage.flow import Options, existing
+from tui.triage.flow import Options
+from tui.triage.paths import existing
 
 
 @click.command("explore", hidden=True)

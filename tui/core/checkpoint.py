@@ -208,7 +208,7 @@ class Checkpoint:
         """Bytes of the tensors, shared storages once."""
         return stored_bytes(self.tensors)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Bytes of the weight files on disk."""
         return sum(file.size for file in self.weight_files)

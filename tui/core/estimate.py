@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.tensors import DTYPE_BITS, FLOATING, TORCH_DTYPES, Tensor, bytes_by_dtype
+from tui.core.tensors import DTYPE_BITS, FLOATING, TORCH_DTYPES, bytes_by_dtype
 from tui.core.text import bytes_size
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ def estimate(
         return Estimate(dtype, None, None, advice=("the tensors could not be read, so nothing can be estimated",))
     target = target_dtype(checkpoint, dtype)
     stored = checkpoint.tensor_bytes
-    weights = sum(_target_bytes(tensor, target) for tensor in tensors)
-    cast, cast_stored = _cast(tensors, target)
+    by_dtype = bytes_by_dtype(tensors)
+    weights = sum(_target_bytes(dtype, size, target) for dtype, size in by_dtype.items())
+    cast, cast_stored = _cast(by_dtype, target)
     legacy = any(file.format in ("torch_legacy", "pickle") for file in checkpoint.weight_files)
     plain = checkpoint.kind in ("torch", "pickle", "lightning")
     load = BASE_ANONYMOUS + (stored + cast if legacy else stored if plain else cast + _LOAD_OVERHEAD)
@@ -109,7 +110,7 @@ def estimate(
         kv_cache=kv,
         activations=activations,
         device_total=on_device,
-        by_dtype=bytes_by_dtype(tensors),
+        by_dtype=by_dtype,
         largest_mapping=0 if legacy or plain else largest,
     )
     return _judged(made, available, device)
@@ -131,18 +132,19 @@ def _target_bits(target: str) -> float:
     return _TARGET_BITS.get(target, float(DTYPE_BITS.get(TORCH_DTYPES.get(target, ""), 32)))
 
 
-def _target_bytes(tensor: Tensor, target: str) -> int:
-    """A tensor's bytes once loaded: integers keep their dtype."""
-    if tensor.dtype not in FLOATING:
-        return tensor.nbytes
-    return int(tensor.numel * _target_bits(target) // 8)
+def _target_bytes(dtype: str, stored: int, target: str) -> int:
+    """Bytes of one dtype's tensors once loaded: integers keep their dtype."""
+    if dtype not in FLOATING:
+        return stored
+    return int(stored * _target_bits(target) / DTYPE_BITS[dtype])
 
 
-def _cast(tensors: tuple[Tensor, ...], target: str) -> tuple[int, int]:
+def _cast(by_dtype: dict[str, int], target: str) -> tuple[int, int]:
     """(bytes after, bytes before) of the tensors that are cast, which become anonymous memory."""
     same = TORCH_DTYPES.get(target)
-    changed = [tensor for tensor in tensors if tensor.dtype in FLOATING and tensor.dtype != same]
-    return sum(_target_bytes(tensor, target) for tensor in changed), sum(tensor.nbytes for tensor in changed)
+    changed = {dtype: size for dtype, size in by_dtype.items() if dtype in FLOATING and dtype != same}
+    after = sum(_target_bytes(dtype, size, target) for dtype, size in changed.items())
+    return after, sum(changed.values())
 
 
 def _running(checkpoint: Checkpoint, context: int, batch: int, target: str) -> tuple[int | None, int]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 MAX_JSON_BYTES = 64 << 20
 """A `tokenizer.json` of 30 MB is real; nothing that we parse whole is larger."""
-
-_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]")
 
 
 class _NotFinite:
@@ -62,9 +61,15 @@ def parse(data: bytes) -> JsonDocument:
 
 
 def dumps(value: Any, *, indent: int | None = 1) -> str:
-    """`value` as JSON in which every control, C1, bidi and surrogate character is `\\uXXXX`."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False, default=_plain, allow_nan=False)
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    """`value` as JSON in which every control, C1, bidi, surrogate and other non-ASCII character is `\\uXXXX`."""
+    text = json.dumps(value, ensure_ascii=True, default=_plain, allow_nan=False).replace("\x7f", "\\u007f")
+    if indent is None:
+        return text
+    try:
+        return msgspec.json.format(text, indent=indent)
+    except msgspec.DecodeError:  # a lone surrogate, which Python writes and reads and msgspec does not
+        text = json.dumps(value, ensure_ascii=True, default=_plain, allow_nan=False, indent=indent)
+        return text.replace("\x7f", "\\u007f")
 
 
 def _plain(value: Any) -> Any:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui.core.checkpoint import Checkpoint
 from tui.core.diagnosis.evidence import Evidence, Outcome
 from tui.core.estimate import Available, estimate
 from tui.core.report.model import Report, Triage, triage_of
-from tui.core.scan import scan
-from tui.errors import UsageError, WorkerError
+from tui.errors import WorkerError
 from tui.loading.worker import Worker
 from tui.triage.ask import ASKED_KINDS, TOKENIZED_KINDS, Asker
 from tui.triage.environment import available
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
+    from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
 
 
@@ -35,41 +34,6 @@ class Options:
     python: str | None = None
 
 
-def checkpoints(paths: list[str]) -> list[Checkpoint]:
-    """Every checkpoint below the paths, headers read; raises `UsageError` where a path does not exist."""
-    found: list[Checkpoint] = []
-    for shown in paths:
-        path = existing(shown)
-        rows = [row.read() for row in scan(path, shown)]
-        found.extend(rows or [_nothing(path, shown)])
-    return found
-
-
-def existing(shown: str) -> Path:
-    """A path that is there, or `UsageError`."""
-    path = Path(shown)
-    try:
-        there = path.exists() or path.is_symlink()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{shown!r} is no usable path: {error}") from None
-    if not there:
-        raise UsageError(
-            f"no such path: {shown}", "check the spelling; a name in the hub cache is looked up in a later release"
-        )
-    return path
-
-
-def _nothing(path: Path, shown: str) -> Checkpoint:
-    """A directory without any checkpoint, as a row of its own."""
-    names: tuple[str, ...] = ()
-    if path.is_dir():
-        try:
-            names = tuple(sorted(entry.name for entry in path.iterdir()))[:1000]
-        except OSError:
-            names = ()
-    return Checkpoint(shown, path, "unknown", names=names)
-
-
 async def gather(
     checkpoint: Checkpoint,
     asker: Asker | None,
@@ -81,7 +45,7 @@ async def gather(
     """Everything that bears on one checkpoint; the worker is asked only where it can say more."""
     packages, python, importable, not_asked = None, "", None, ""
     answer: dict[str, Any] | None = None
-    other = await asyncio.to_thread(_tokenizer, options.tokenizer)
+    other = await asyncio.to_thread(_tokenizer, options.tokenizer) if options.tokenizer is not None else None
     if asker is not None:
         try:
             info = await asker.worker.hello()
@@ -111,10 +75,8 @@ async def gather(
     )
 
 
-def _tokenizer(path: Path | None) -> Checkpoint | None:
+def _tokenizer(path: Path) -> Checkpoint | None:
     """The checkpoint whose tokenizer is to be judged instead."""
-    if path is None:
-        return None
     from tui.core.assemble import read_directory
 
     return read_directory(path, str(path)) if path.is_dir() else None

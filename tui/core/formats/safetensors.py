@@ -51,6 +51,9 @@ _DTYPES = frozenset(
 )
 
 
+_BITS = {name: DTYPE_BITS[name] for name in _DTYPES}
+
+
 class _Entry(msgspec.Struct, frozen=True, gc=False):
     """One tensor of the header; `__metadata__` decodes to the defaults."""
 
@@ -136,14 +139,17 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
     problems: list[Problem] = []
     ordered = sorted(entries.items(), key=_begin)
     expected = 0
+    bits_of = _BITS.get
     for key, entry in ordered:
         begin, end = entry.data_offsets
-        if not problems:
+        nbytes = end - begin
+        sound = begin == expected and nbytes >= 0 and prod(entry.shape) * bits_of(entry.dtype, 0) == nbytes * 8
+        if not (sound and nbytes) and not problems:
             bad = _entry_problem(file, key, entry, expected)
             if bad is not None:
                 problems.append(bad)
         expected = end
-        nbytes = max(end - begin, 0)
+        nbytes = max(nbytes, 0)
         tensors.append(Tensor(key, entry.dtype or "unknown", entry.shape, nbytes, name, start + max(begin, 0)))
     if not problems:
         size = _size_problem(file, ordered, start, expected)
