@@ -1,0 +1,259 @@
+"""`python -m tests.benchmarks [NAME…]`: the table of speed, as ratios measured in one run on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickletools
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.measure import RUNS, Row, median_pair, paint, seconds, tool
+from tests.builders.checkpoints import write_safetensors
+from tests.conftest import SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tui.core.compare import Comparison
+
+_PLAIN = """
+import json, os, sys
+for root, _, files in os.walk(sys.argv[1]):
+    for name in files:
+        path = os.path.join(root, name)
+        if name == "config.json":
+            json.load(open(path))
+        else:
+            with open(path, "rb") as file:
+                json.loads(file.read(int.from_bytes(file.read(8), "little")))
+"""
+_HEADER = "import json, sys\nf = open(sys.argv[1], 'rb')\njson.loads(f.read(int.from_bytes(f.read(8), 'little')))"
+_ONE_WIDGET = """
+from textual.app import App
+from textual.widgets import Static
+class One(App):
+    def compose(self):
+        yield Static("READY")
+One().run()
+"""
+_LOAD = "import sys, transformers\ntransformers.BertForTokenClassification.from_pretrained(sys.argv[1])"
+_IMPORT = "import torch, transformers\nfrom transformers import modeling_utils"
+
+
+def _many(place: Path, count: int) -> Path:
+    """`count` small checkpoints, one in fifty of them cut short."""
+    root = place / f"many-{count}"
+    for number in range(count):
+        target = root / f"c{number:04}"
+        target.mkdir(parents=True)
+        for name in ("config.json", "model.safetensors"):
+            shutil.copy(SAMPLES / "bert-model-only" / name, target / name)
+        if number % 50 == 0:
+            file = target / "model.safetensors"
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return root
+
+
+def _big(place: Path) -> Path:
+    """A sparse safetensors file of 50,000 tensors."""
+    root = place / "big"
+    root.mkdir()
+    names = (f"model.layers.{number // 100}.mlp.experts.{number % 100}.w.weight" for number in range(50_000))
+    return write_safetensors(root / "model.safetensors", dict.fromkeys(names, ("BF16", (64, 64))))
+
+
+def scanning(place: Path) -> Iterator[Row]:
+    """`check` over two thousand checkpoints."""
+    root = _many(place, 2000)
+    ours, plain = median_pair(
+        lambda: seconds(*tool("check", "--files-only", "--json", str(root))),
+        lambda: seconds(sys.executable, "-c", _PLAIN, str(root)),
+    )
+    yield Row("check --files-only of 2,000, against a plain loop", f"{ours / plain:.2f}× ({ours:.2f} s)", "≤ 3×")
+    whole, bare = median_pair(
+        lambda: seconds(*tool("check", "--json", str(root))), lambda: seconds(sys.executable, "-c", _IMPORT), 3
+    )
+    yield Row("check of 2,000, worker included, beyond the import", f"{(whole - bare) / 2:.2f} ms each", "≤ 10 ms")
+
+
+def headers(place: Path) -> Iterator[Row]:
+    """A header of fifty thousand tensors."""
+    file = _big(place)
+    ours, bare = median_pair(
+        lambda: seconds(*tool("inspect", "--json", str(file))),
+        lambda: seconds(sys.executable, "-c", _HEADER, str(file)),
+    )
+    yield Row("inspect of 50,000 tensors, against json.loads", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 2×")
+    shown = paint(tool(str(file.parent / "model.safetensors")), b"50,000 tensors", 1.0)
+    yield Row("UI process with that file open", f"{shown.resident / 1e6:.0f} MB", "≤ 120 MB")
+
+
+def screen(place: Path) -> Iterator[Row]:
+    """The first frame, its bytes, and silence after it."""
+    root = _many(place, 100)
+    one = (sys.executable, "-c", _ONE_WIDGET)
+    ours, bare = median_pair(lambda: paint(tool(str(root)), b"c0001").seconds, lambda: paint(one, b"READY").seconds)
+    yield Row("first frame on 100 checkpoints, against one widget", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 1.5×")
+    painted = paint(tool(str(SAMPLES / "bert-ner")), b"bert-ner", 12.0)
+    yield Row("bytes until the first frame at 80x24", f"{painted.bytes / 1000:.1f} kB", "≤ 60 kB")
+    yield Row("bytes a second when idle", f"{painted.idle / 2:.0f}", "0")
+
+
+def comparison(place: Path) -> Iterator[Row]:
+    """An edit answered by a warm worker."""
+    for name, builder, reach in (("BERT-base", _bert_base, 50), ("DeepSeek-V3, 45,395 tensors", _deepseek, 500)):
+        took = asyncio.run(_edits(builder(place)))
+        yield Row(f"comparison after an edit: {name}", f"{took * 1000:.0f} ms", f"≤ {reach} ms")
+
+
+async def _edits(root: Path) -> float:
+    """Median seconds from an edit to its answer."""
+    from tui.core.assemble import read_directory
+    from tui.core.compare import edited
+    from tui.loading.worker import Worker
+    from tui.triage.ask import Asker
+
+    checkpoint = read_directory(root, str(root))
+    assert checkpoint.config is not None
+    config = checkpoint.config.mapping
+    worker = Worker()
+    asker = Asker(worker)
+
+    async def ask(value: int) -> Comparison:
+        changed = edited(config, {"intermediate_size": value})
+        return await asker.compare(checkpoint, None, changed, mode="live", fields=False, candidates=False)
+
+    try:
+        await ask(8)
+        times = []
+        for number in range(RUNS):
+            started = time.perf_counter()
+            await ask(16 + 8 * number)
+            times.append(time.perf_counter() - started)
+    finally:
+        await worker.close()
+    return sorted(times)[len(times) // 2]
+
+
+def _written(root: Path, code: str) -> Path:
+    """A checkpoint whose config and tensor names the real library gives, written sparse."""
+    import subprocess
+
+    root.mkdir()
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    tensors = {name: (dtype, tuple(shape)) for name, dtype, shape in json.loads(done.stdout)}
+    write_safetensors(root / "model.safetensors", tensors)
+    return root
+
+
+def _bert_base(place: Path) -> Path:
+    code = (
+        "import json, sys, torch, transformers as t\n"
+        "config = t.BertConfig(architectures=['BertForMaskedLM'])\nconfig.save_pretrained(sys.argv[1])\n"
+        "with torch.device('meta'):\n    model = t.BertForMaskedLM(config)\n"
+        "print(json.dumps([[k, 'F32', list(v.shape)] for k, v in model.state_dict().items()]))"
+    )
+    return _written(place / "bert-base", code)
+
+
+def _deepseek(place: Path) -> Path:
+    """DeepSeek-V3's layout: 61 layers, 58 of them with 256 experts of three tensors each."""
+    code = (
+        "import json, sys, transformers as t\n"
+        "config = t.DeepseekV3Config(architectures=['DeepseekV3ForCausalLM'])\nconfig.save_pretrained(sys.argv[1])\n"
+        "h, out = config.hidden_size, []\n"
+        "def add(n, *s): out.append([n, 'BF16', list(s)])\n"
+        "add('model.embed_tokens.weight', config.vocab_size, h); add('model.norm.weight', h)\n"
+        "add('lm_head.weight', config.vocab_size, h)\n"
+        "heads, nope, rope = config.num_attention_heads, config.qk_nope_head_dim, config.qk_rope_head_dim\n"
+        "for i in range(config.num_hidden_layers):\n"
+        "    p = f'model.layers.{i}.'\n"
+        "    add(p + 'input_layernorm.weight', h); add(p + 'post_attention_layernorm.weight', h)\n"
+        "    a = p + 'self_attn.'\n"
+        "    add(a + 'q_a_proj.weight', config.q_lora_rank, h); add(a + 'q_a_layernorm.weight', config.q_lora_rank)\n"
+        "    add(a + 'q_b_proj.weight', heads * (nope + rope), config.q_lora_rank)\n"
+        "    add(a + 'kv_a_proj_with_mqa.weight', config.kv_lora_rank + rope, h)\n"
+        "    add(a + 'kv_a_layernorm.weight', config.kv_lora_rank)\n"
+        "    add(a + 'kv_b_proj.weight', heads * (nope + config.v_head_dim), config.kv_lora_rank)\n"
+        "    add(a + 'o_proj.weight', h, heads * config.v_head_dim)\n"
+        "    m = p + 'mlp.'\n"
+        "    def ffn(q, s):\n"
+        "        add(q + 'gate_proj.weight', s, h); add(q + 'up_proj.weight', s, h); add(q + 'down_proj.weight', h, s)\n"
+        "    if i < 3:\n"
+        "        ffn(m, config.intermediate_size)\n"
+        "        continue\n"
+        "    add(m + 'gate.weight', config.n_routed_experts, h)\n"
+        "    add(m + 'gate.e_score_correction_bias', config.n_routed_experts)\n"
+        "    ffn(m + 'shared_experts.', config.moe_intermediate_size)\n"
+        "    for e in range(config.n_routed_experts):\n"
+        "        ffn(m + f'experts.{e}.', config.moe_intermediate_size)\n"
+        "print(json.dumps(out))"
+    )
+    return _written(place / "deepseek", code)
+
+
+def loading(place: Path) -> Iterator[Row]:
+    """A load attempt against a bare script."""
+    root = SAMPLES / "bert-ner"
+    from tui.core.assemble import read_directory
+    from tui.triage.load import LoadOptions, make_attempt
+
+    checkpoint = read_directory(root, str(root))
+
+    def attempt() -> float:
+        return asyncio.run(make_attempt(checkpoint, LoadOptions()).run()).seconds
+
+    ours, bare = median_pair(attempt, lambda: seconds(sys.executable, "-c", _LOAD, str(root)), 3)
+    yield Row("load attempt, against a bare from_pretrained", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 1.05×")
+
+
+def pickles(place: Path) -> Iterator[Row]:
+    """Ten thousand tensors of a torch file, against disassembling its pickle."""
+    import subprocess
+    import zipfile
+
+    from tui.core.formats import read_file
+
+    file = place / "ten-thousand.bin"
+    code = "import sys, torch\ntorch.save({f'l.{i}.w': torch.zeros(2) for i in range(10000)}, sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True)
+    with zipfile.ZipFile(file) as archive:
+        data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+
+    def ours() -> float:
+        started = time.perf_counter()
+        assert len(read_file(file, file.name).tensors) == 10_000
+        return time.perf_counter() - started
+
+    def bare() -> float:
+        started = time.perf_counter()
+        for _ in pickletools.genops(data):
+            pass
+        return time.perf_counter() - started
+
+    first, second = median_pair(ours, bare)
+    yield Row("10,000 tensors of a torch file, against genops", f"{first / second:.2f}× ({first:.2f} s)", "≤ 2×")
+
+
+BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (scanning, headers, screen, comparison, loading, pickles)
+
+
+def main(names: list[str]) -> None:
+    """Print one row as each is known."""
+    print(f"Python {platform.python_version()}, {platform.machine()}, {time.strftime('%Y-%m-%d')}\n")
+    print("| what | measured | reach |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as directory:
+        for benchmark in BENCHMARKS:
+            if not names or benchmark.__name__ in names:
+                for row in benchmark(Path(directory)):
+                    print(f"| {row.what} | {row.measured} | {row.reach} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
