@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,8 +102,6 @@ def _read(descriptor: int, timeout: float) -> bytes:
 
 
 def _resident(process: int) -> int:
-    with open(f"/proc/{process}/status", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) * 1024
-    return 0
+    lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
+    sizes = [int(line.split()[1]) for line in lines if line.startswith("VmRSS")]
+    return sizes[0] * 1024 if sizes else 0

@@ -51,6 +51,9 @@ class Asker:
             if request["key"] and request["key"] not in self.worker.opened:
                 await self._open(checkpoint, request["key"])
             answer = await self.worker.request("compare", **request)
+            if "unopened" in answer:  # the worker keeps a few checkpoints only
+                await self._open(checkpoint, request["key"])
+                answer = await self.worker.request("compare", **request)
             if len(self._answers) > 512:
                 self._answers.clear()
             self._answers[memo] = answer

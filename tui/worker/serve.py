@@ -70,7 +70,10 @@ class Server:
         """A comparison, with the fields behind it where asked."""
         from ckptriage_worker import answers, candidates, fields
 
-        state = self.opened.get(message.get("key", ""))
+        key = message.get("key", "")
+        if key and key not in self.opened:
+            return {"unopened": key}
+        state = self.opened.get(key)
         started = time.monotonic()
         answer = answers.compare(message, state)
         answer["seconds"] = time.monotonic() - started
