@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
 
 from tui.cli.common import class_option, python_option
 from tui.errors import UsageError
+from tui.system.hub_cache import hub_cache
 from tui.triage.flow import Options
 from tui.triage.paths import existing
 
@@ -36,11 +36,8 @@ def command(paths: tuple[str, ...], python: str | None, model_class: str | None,
 
 
 def _cache() -> str:
-    """The hub cache's directory, from the environment or its usual place (huggingface_hub `constants.py`)."""
-    home = os.environ.get("HF_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface"
-    )
-    place = os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
-    if not os.path.isdir(place):
+    """The hub cache's directory."""
+    place = hub_cache()
+    if not place.is_dir():
         raise UsageError(f"there is no hub cache at {place}")
-    return place
+    return str(place)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tui.core.checkpoint import Checkpoint
 from tui.core.scan import scan
+from tui.core.text import shell
 from tui.errors import UsageError
+from tui.system.hub_cache import is_repository, is_tensorflow_handle, snapshot, split_revision, tensorflow_module
 
 
 def checkpoints(paths: list[str]) -> list[Checkpoint]:
@@ -20,17 +22,33 @@ def checkpoints(paths: list[str]) -> list[Checkpoint]:
 
 
 def existing(shown: str) -> Path:
-    """A path that is there, or `UsageError`."""
+    """A path that is there, or the cached copy that a hub id or handle names; `UsageError` where there is neither."""
     path = Path(shown)
     try:
         there = path.exists() or path.is_symlink()
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown!r} is no usable path: {error}") from None
-    if not there:
-        raise UsageError(
-            f"no such path: {shown}", "check the spelling; a name in the hub cache is looked up in a later release"
-        )
-    return path
+    return path if there else _cached(shown)
+
+
+def _cached(shown: str) -> Path:
+    """The cached copy of a repository id or a TensorFlow Hub handle."""
+    if is_tensorflow_handle(shown):
+        place = tensorflow_module(shown)
+        if place is None:
+            raise UsageError(
+                f"{shown} is not in the local TensorFlow Hub cache",
+                f'fetch it: python -c "import tensorflow_hub as hub; hub.resolve({shown!r})"',
+            )
+        return place
+    name, revision = split_revision(shown)
+    if not is_repository(shown):
+        raise UsageError(f"no such path: {shown}", "check the spelling")
+    place = snapshot(shown)
+    if place is None:
+        command = shell("hf", "download", name, *(("--revision", revision) if revision else ()))
+        raise UsageError(f"no such path, and no {shown} in the hub cache", f"fetch it: {command}")
+    return place
 
 
 def _nothing(path: Path, shown: str) -> Checkpoint:

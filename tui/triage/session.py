@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import Comparison, edited
@@ -16,6 +15,7 @@ from tui.loading.worker import EnvironmentInfo, Worker
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
+from tui.triage.paths import existing
 
 if TYPE_CHECKING:
     import threading
@@ -62,7 +62,7 @@ class Session:
     def scan(self, stop: threading.Event) -> Iterator[Triage]:
         """Read headers, one checkpoint after the other; the loader is not asked. Runs in a thread."""
         for shown in self.paths:
-            for row in scan(Path(shown), shown):
+            for row in scan(existing(shown), shown):
                 if stop.is_set():
                     return
                 yield self.first_look(row.read())
