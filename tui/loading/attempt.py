@@ -6,11 +6,12 @@ import asyncio
 import re
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.text import bytes_size, printable
 from tui.loading.child import Child, default_python
+from tui.loading.isolation import protect_own_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,8 @@ class LoadOutcome:
     words: str = ""
     """How it ended, as a sentence."""
 
+    isolation: str = "not isolated"
+
 
 class LoadAttempt:
     """One attempt in a process of its own; `run` returns its outcome, `cancel` ends it."""
@@ -79,6 +82,9 @@ class LoadAttempt:
         self._memory_limit = memory_limit
         self._started = 0.0
         self._stage = ""
+        self.isolation = "not isolated"
+        """How far the child was shut in: `isolated`, `partly isolated`, `not isolated`."""
+
         self._end: dict[str, Any] | None = None
         self._reason = ""
         self._child: Child | None = None
@@ -100,17 +106,15 @@ class LoadAttempt:
         self._started = time.monotonic()
         child = Child(self.python, "load", self._event, self._text, lambda: None)
         self._child = child
+        protect_own_memory()
         await child.start(_devices(self.request))
-        self._note(
-            "note",
-            "not isolated: the load runs as you, with a scrubbed environment and offline libraries",
-        )
         try:
             await child.send(self.request)
             await self._follow(child)
         finally:
             await child.close()
-        outcome = self._outcome(child.process.returncode if child.process is not None else None)
+        ended = self._outcome(child.process.returncode if child.process is not None else None)
+        outcome = replace(ended, isolation=self.isolation)
         self._note("end", outcome.words)
         return outcome
 
@@ -148,6 +152,11 @@ class LoadAttempt:
                 self._note("stage", f"{self._stage}{seconds}")
             case "class":
                 self._note("note", f"class {printable(str(message.get('model_class')))}")
+            case "confined":
+                self.isolation = str(message.get("level", "not isolated"))
+                self._note("note", _isolation_words(self.isolation, message))
+            case "tried":
+                self._note("note", str(message.get("words", "")))
             case "end":
                 self._end = message
             case _:
@@ -189,6 +198,19 @@ class LoadAttempt:
         if code is not None and code < 0:
             return "killed", f"{signal_words(-code)}, during {self._stage or 'start'}"
         return "failed", f"the process ended with code {code} and said nothing"
+
+
+def _isolation_words(level: str, message: dict[str, Any]) -> str:
+    """What the child can and cannot do, and why where a layer is missing."""
+    layers = message.get("layers") or {}
+    held = [name for name in ("landlock", "seccomp", "limits") if layers.get(name)]
+    notes = "; ".join(str(note) for note in message.get("notes") or [])
+    meaning = {
+        "isolated": "cannot read your files, write, run programs or use the network",
+        "partly isolated": "some layers are missing: it may read files that you can read",
+        "not isolated": "runs as you",
+    }.get(level, "")
+    return f"{level} ({', '.join(held) or 'no layer'}): {meaning}{f' ({notes})' if notes else ''}"
 
 
 def _devices(request: dict[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import LEVELS, Checkpoint
@@ -11,6 +12,7 @@ from tui.core.diagnosis.evidence import Outcome
 from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
+from tui.loading.isolation import can_isolate
 from tui.triage.flow import Options, gather
 
 if TYPE_CHECKING:
@@ -72,8 +74,8 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
     if runs_code and not options.unpickle:
         names = [name for _, pickle in checkpoint.pickles for name in pickle.globals]
         return f"pickle.load runs what the file names: {listing(names, 6) or 'nothing'}; say --unpickle to allow it"
-    if runs_code and not options.trust_this_file:
-        return "the child is not isolated from your files here; say --trust-this-file as well to unpickle all the same"
+    if (runs_code or options.trust_remote_code) and not options.trust_this_file and not can_isolate():
+        return "this system cannot isolate the child from your files; --trust-this-file runs its code all the same"
     return ""
 
 
@@ -99,7 +101,19 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
         "tokenizer": options.tokenizer,
         "unpickle": options.unpickle,
         "trust_remote_code": options.trust_remote_code,
+        "readable": _readable(checkpoint, options),
+        "must_isolate": (options.unpickle or options.trust_remote_code) and not options.trust_this_file,
     }
+
+
+def _readable(checkpoint: Checkpoint, options: LoadOptions) -> list[str]:
+    """What the child may read of the user's files: the checkpoint, and the real files that its links point to."""
+    root = checkpoint.root.absolute()
+    names = checkpoint.names if not checkpoint.is_file else tuple(file.name for file in checkpoint.files)
+    links = [str((root / name).resolve()) for name in names if (root / name).is_symlink()]
+    own = [str(root / name) for name in names] if checkpoint.is_file else [str(root)]
+    tokenizer = [str(Path(options.tokenizer).absolute())] if options.tokenizer else []
+    return [*own, *links, *tokenizer]
 
 
 def make_attempt(
@@ -201,7 +215,7 @@ def outcome_json(
         "predicted": predicted,
         "agrees": agrees,
         "findings": [finding_json(item) for item in (triage.findings if triage is not None else ())],
-        "isolation": "not isolated",
+        "isolation": outcome.isolation,
     }
 
 

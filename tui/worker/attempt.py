@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import Any
 
+from ckptriage_worker import confine, watch
 from ckptriage_worker.channel import Channel
 from ckptriage_worker.libraries import error_of, versions
 
@@ -163,6 +164,26 @@ def _forward(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     return {"shape": list(first.shape), "finite": bool(torch.isfinite(first.float()).all())}
 
 
+class NotIsolated(Exception):
+    """Consent was for an isolated attempt only."""
+
+
+def _confine(channel: Channel, request: dict[str, Any]) -> None:
+    """Shut this process in, say which layers hold, and watch what is tried inside."""
+    place = os.environ.get("HOME", "")
+    held = confine.apply(
+        [os.path.dirname(os.path.abspath(__file__)), *(request.get("readable") or [])],
+        [place],
+        gpu=(request.get("device") or "cpu") != "cpu",
+    )
+    level = confine.level(held)
+    layers = {key: held[key] for key in ("landlock", "seccomp", "limits")}
+    channel.send("confined", level=level, layers=layers, notes=held["notes"])
+    if request.get("must_isolate") and not held["landlock"]:
+        raise NotIsolated("the file system is not shut off here: {}".format("; ".join(held["notes"])))
+    watch.install(lambda words: channel.send("tried", words=words), place)
+
+
 def run(requests: int, events: int) -> int:
     """One request, one attempt, one end."""
     channel = Channel(requests, events)
@@ -172,6 +193,7 @@ def run(requests: int, events: int) -> int:
     channel.send("hello", executable=sys.executable, packages=versions(), pid=os.getpid())
     attempt = Attempt(channel, request)
     try:
+        _confine(channel, request)
         answer = attempt.run()
     except BaseException as error:  # whatever the loader raises is the result
         sys.stdout.flush()
