@@ -38,6 +38,7 @@ class RegularFile:
         self.path = path
         self.name = name
         """The name shown to the user, relative to the checkpoint."""
+        self._head = b""
         status = os.fstat(descriptor)
         self.size = status.st_size
         self.modified = status.st_mtime_ns
@@ -66,8 +67,11 @@ class RegularFile:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def head(self, count: int = 512) -> bytes:
-        """The first bytes, as many as there are."""
-        return self.read(0, min(count, self.size))
+        """The first bytes, as many as there are; asked for again they are not read again."""
+        wanted = min(count, self.size)
+        if len(self._head) < wanted:
+            self._head = self.read(0, wanted)
+        return self._head[:wanted]
 
 
 @contextmanager

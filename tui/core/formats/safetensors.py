@@ -85,7 +85,7 @@ def read(file: RegularFile) -> FileReport:
     report = FileReport(file.name, "safetensors", file.size, modified=file.modified)
     if file.size < 8:
         return report.with_problems(_too_small(file))
-    length = int.from_bytes(file.read(0, 8), "little")
+    length = int.from_bytes(file.head(8), "little")
     refused = _length_problem(file, length)
     if refused is not None:
         return report.with_problems(refused)

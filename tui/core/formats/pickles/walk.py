@@ -101,7 +101,9 @@ def _join(path: str, name: str) -> str:
 
 def _role(role: str, name: str, depth: int, parent: Any) -> str:
     """What the tensors below are."""
-    if role == "optimizer" or (depth <= 1 and name.lower().startswith(("optim", "exp_avg"))):
+    if role == "optimizer":
+        return role
+    if depth <= 1 and name[:1] in "oOeE" and name.lower().startswith(("optim", "exp_avg")):
         return "optimizer"
     if isinstance(parent, Call):
         return "module"
