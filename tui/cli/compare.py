@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
-from tui.core.compare import Comparison, edited, fold, from_files, parse_setting, to_json
+from tui.core.compare import Comparison, edited, from_files, parse_setting, to_json
 from tui.core.text import printable, shape_text
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
@@ -72,7 +72,7 @@ def to_text(comparison: Comparison, path: str) -> str:
             f"  {item.field}: config {printable(str(item.config))}, weights {item.weights}; "
             f"with {item.field} {item.weights}, {item.keys:,} more keys match"
         )
-    for group in fold(row for row in comparison.rows if row.status != "ok"):
+    for group in comparison.differences:
         row = group.first
         times = f" × {group.count}" if group.count > 1 else ""
         lines.append(

@@ -10,6 +10,7 @@ import json
 import re
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui.core.json_text import finite
@@ -89,6 +90,16 @@ class Comparison:
 
     not_audited: str = ""
     seconds: float = 0.0
+
+    @cached_property
+    def differences(self) -> tuple[Fold, ...]:
+        """Rows that differ, folded; computed once, off the screen's thread where they are many."""
+        return fold(row for row in self.rows if row.status != "ok")
+
+    @cached_property
+    def matching(self) -> tuple[Fold, ...]:
+        """Rows that match, folded."""
+        return fold(row for row in self.rows if row.status == "ok")
 
     @property
     def coverage(self) -> float | None:

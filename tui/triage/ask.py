@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ class Asker:
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
-        request = self._request(checkpoint, model_class, config)
+        request = await asyncio.to_thread(self._request, checkpoint, model_class, config)
         request.update(mode=mode, fields=fields, candidates=candidates)
         memo = _digest(request, mode, fields, candidates)
         answer = self._answers.get(memo)
@@ -57,7 +58,7 @@ class Asker:
             if len(self._answers) > 512:
                 self._answers.clear()
             self._answers[memo] = answer
-        return _placed(from_answer(answer), checkpoint)
+        return await asyncio.to_thread(_finished, answer, checkpoint)
 
     def _request(
         self, checkpoint: Checkpoint, model_class: str | None, config: dict[str, Any] | None
@@ -81,7 +82,7 @@ class Asker:
 
     async def _open(self, checkpoint: Checkpoint, key: str) -> None:
         """Give the worker the names, dtypes and shapes; never a byte of weight."""
-        tensors = loader_tensors(checkpoint)
+        tensors = await asyncio.to_thread(loader_tensors, checkpoint)
         first = checkpoint.weight_files[0].name if len(checkpoint.weight_files) > 1 else ""
         count = sum(1 for tensor in tensors if tensor.file == first) if first else 0
         names = {tensor.name for tensor in tensors}
@@ -132,6 +133,13 @@ def _model_type(checkpoint: Checkpoint) -> str:
 
 _SHOWN = "\x01PATH\x01"
 """Stands for the checkpoint's path in the worker's answers, so that like checkpoints share them."""
+
+
+def _finished(answer: dict[str, Any], checkpoint: Checkpoint) -> Comparison:
+    """The answer as a comparison, already folded: forty-five thousand rows take longer than a screen may wait."""
+    comparison = _placed(from_answer(answer), checkpoint)
+    _ = comparison.differences, comparison.matching
+    return comparison
 
 
 def _placed(comparison: Comparison, checkpoint: Checkpoint) -> Comparison:

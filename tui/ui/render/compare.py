@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui.core.compare import Comparison, Fold, Row, fold
 from tui.core.text import middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tui.core.compare import Comparison, Fold, Row
 
 _MARKS = {
     "mismatch": ("≠ MISMATCH", "bad"),
@@ -34,8 +35,8 @@ def folded(comparison: Comparison) -> Folding:
     """Fold differences and matches apart."""
     return Folding(
         comparison,
-        fold(row for row in comparison.rows if row.status != "ok"),
-        fold(row for row in comparison.rows if row.status == "ok"),
+        comparison.differences,
+        comparison.matching,
     )
 
 
