@@ -231,3 +231,20 @@ def test_one_broken_file_does_not_hide_the_others(tmp_path: Path) -> None:
             write_safetensors(root / "model.safetensors", {"w": ("F32", (2,))})
     _, out = answer("check", "--files-only", str(tmp_path), "--json")
     assert [len(item["findings"]) > 0 for item in out["checkpoints"]] == [True, False]
+
+
+def test_absurd_numbers_are_not_tried() -> None:
+    code, out = answer("compare", str(SAMPLES / "bert-ner"), "--json", "--set", "num_hidden_layers=1000000000000")
+    assert code == 1
+    assert (out["loads"], out["error"]["type"]) == (False, "NotTried")
+    code, out = answer("compare", str(SAMPLES / "bert-ner"), "--json", "--set", "hidden_size=10000000000000")
+    assert code == 1
+    assert out["loads"] is False
+    assert out["error"]["message"]
+
+
+def test_a_safetensors_file_by_itself_loads() -> None:
+    code, out = answer("load", str(SAMPLES / "bert-ner" / "model.safetensors"), "--json")
+    assert (code, out["outcome"], out["agrees"]) == (0, "loaded", True)
+    code, out = answer("load", str(SAMPLES / "bert-ner-truncated" / "model.safetensors"), "--json")
+    assert (code, out["outcome"], out["error"]["type"], out["agrees"]) == (1, "failed", "SafetensorError", True)

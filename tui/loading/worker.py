@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START_TIMEOUT = 180.0
-REQUEST_TIMEOUT = 120.0
+REQUEST_TIMEOUT = 60.0
 
 
 @dataclass

@@ -45,6 +45,9 @@ class Asker:
         if not environment.available:
             return from_files(checkpoint, environment.reason)
         request = await asyncio.to_thread(self._request, checkpoint, model_class, config)
+        absurd = absurd_value(request["values"])
+        if absurd:
+            return not_tried(checkpoint, model_class, absurd, str(environment.packages.get("transformers", "")))
         request.update(mode=mode, fields=fields, candidates=candidates)
         memo = _digest(request, mode, fields, candidates)
         answer = self._answers.get(memo)
@@ -124,6 +127,29 @@ class Asker:
             return None
         found = answer.get("names")
         return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else None
+
+
+MOST_MODULES = 20_000
+"""More layers or experts than this are not built: the largest real models have a few hundred."""
+
+
+def absurd_value(values: dict[str, Any], depth: int = 0) -> str:
+    """The config value that would make the model larger than any machine, empty where there is none."""
+    for key, value in values.items():
+        if isinstance(value, dict) and depth < 4:
+            found = absurd_value(value, depth + 1)
+            if found:
+                return found
+        counted = any(part in key for part in ("layer", "expert", "depth", "block")) and not key.endswith("_id")
+        if counted and isinstance(value, int) and not isinstance(value, bool) and value > MOST_MODULES:
+            return f"{key} is {str(value)[:40]}"
+    return ""
+
+
+def not_tried(checkpoint: Checkpoint, model_class: str | None, absurd: str, version: str) -> Comparison:
+    """A comparison that was not made, because building the model would take all memory."""
+    words = f"{absurd}: no machine builds a model of so many modules, so it was not tried"
+    return Comparison(model_class, f"transformers {version}", False, ("NotTried", words), "build", path="live")
 
 
 def _model_type(checkpoint: Checkpoint) -> str:

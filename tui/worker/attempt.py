@@ -113,7 +113,8 @@ class Attempt:
         names = []
         for path in self.request.get("paths") or [self.request["path"]]:
             with safe_open(path, framework=framework) as file:
-                for name in file:
+                held = file.keys()
+                for name in held:
                     file.get_tensor(name)
                     names.append(name)
         return {"model_class": None, "keys": names[:1000]}

@@ -51,6 +51,16 @@ def die_with_parent() -> None:
         return
 
 
+def bound_memory(limit: int = 8 << 30) -> None:
+    """A comparison needs no weights: a config that asks for gigabytes of modules gets a MemoryError instead."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    except (ImportError, OSError, ValueError):
+        return
+
+
 def main(arguments: list[str]) -> int:
     """Run one of the two uses of the child."""
     die_with_parent()
@@ -61,6 +71,7 @@ def main(arguments: list[str]) -> int:
     mode, requests, events = arguments[0], int(arguments[1]), int(arguments[2])
     if mode == "load":
         return attempt.run(requests, events)
+    bound_memory()
     return serve.run(requests, events)
 
 
