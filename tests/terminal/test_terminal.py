@@ -26,12 +26,14 @@ LEAVE = b"\x1b[?1049l"
 class Terminal:
     """The program under a real pseudo-terminal, with an emulator that shows what a user sees."""
 
+    start: tuple[str, ...] = ("-m", "tui")
+
     def __init__(self, *arguments: str, columns: int = 80, rows: int = 24) -> None:
         environment = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
         for name in ("TMUX", "COLUMNS", "LINES"):
             environment.pop(name, None)
         self.child = pexpect.spawn(
-            sys.executable, ["-m", "tui", *arguments], dimensions=(rows, columns), env=environment, timeout=5
+            sys.executable, [*self.start, *arguments], dimensions=(rows, columns), env=environment, timeout=5
         )
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
@@ -105,6 +107,29 @@ def test_a_signal_gives_the_terminal_back(terminal: type[Terminal], number: sign
     run.child.kill(number)
     assert run.ended() == 128 + number
     assert LEAVE in run.raw
+
+
+BROKEN = """
+import sys
+from tui.cli.main import run
+from tui.ui.screens.explorer import Explorer
+
+def broken(self):
+    raise RuntimeError("planted [/x]")
+
+Explorer.action_help = broken
+run(sys.argv[1:])
+"""
+
+
+def test_an_exception_gives_the_terminal_back(terminal: type[Terminal], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "start", ("-c", BROKEN))
+    run = terminal(str(SAMPLES / "bert-ner"))
+    run.wait("bert-ner")
+    run.child.send("?")
+    assert run.ended() == 1
+    assert LEAVE in run.raw
+    assert b"planted" in run.raw
 
 
 def test_the_worker_ends_with_the_app(terminal: type[Terminal]) -> None:
