@@ -132,7 +132,7 @@ def from_answer(answer: dict[str, Any]) -> Comparison:
         conversion=conversion,
         tied=tuple((pair[0], pair[1]) for pair in answer.get("tied") or ()),
         ties_unknown=tuple((pair[0], pair[1]) for pair in answer.get("ties_unknown") or ()),
-        renamed=answer.get("renamed") or {},
+        renamed=_renamed(answer),
         fields=tuple(
             Field(str(item["field"]), item["config"], item["weights"], int(item["keys"]))
             for item in answer.get("fields") or ()
@@ -145,6 +145,16 @@ def from_answer(answer: dict[str, Any]) -> Comparison:
         not_audited=str(answer.get("not_audited", "")),
         seconds=float(answer.get("seconds") or 0.0),
     )
+
+
+def _renamed(answer: dict[str, Any]) -> dict[str, str]:
+    """Checkpoint names whose model name is another; for a tensor that is split, the first of its targets."""
+    told: dict[str, str] = dict(answer.get("renamed") or {})
+    for key, sources, *_ in answer.get("rows") or ():
+        for source in sources:
+            if source != key:
+                told.setdefault(source, key)
+    return told
 
 
 def _rows(

@@ -132,7 +132,8 @@ def _fill(answer: dict[str, Any], outcome: direct.Outcome, state: State) -> None
     tied = {target for target, source in outcome.tied if source in outcome.sources or target in outcome.sources}
     tied |= {source for target, source in outcome.tied if target in outcome.sources}
     total = sum(outcome.parameters.values())
-    covered = sum(count for key, count in outcome.parameters.items() if key in set(good) | tied)
+    from_file = set(good) | tied
+    covered = sum(count for key, count in outcome.parameters.items() if key in from_file)
     answer["model_parameters"] = total
     answer["covered_parameters"] = covered
     answer["rows"] = [

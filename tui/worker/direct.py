@@ -46,6 +46,8 @@ class Outcome:
         self.conversion: dict[str, str] = {}
         self.sources: dict[str, list[str]] = {}
         self.renamed: dict[str, str] = {}
+        """Names that the rows alone do not tell: unexpected keys, and the first target of a tensor that is split."""
+
         self.tied: list[tuple[str, str]] = []
         self.shapes: dict[str, list[int]] = {}
         self.crash: BaseException | None = None
@@ -126,7 +128,7 @@ def _group(model: Any, expected: dict[str, Any], mapping: list[Any], state: Stat
             else:
                 entry = groups.setdefault(renamed, (None, {}))
                 entry[1].setdefault(original, []).append(original)
-            if renamed != original:
+            if pattern is not None and len(by_pattern[pattern].target_patterns) > 1:
                 outcome.renamed[original] = renamed
         elif pattern is not None:
             targets = by_pattern[pattern].target_patterns
@@ -230,10 +232,7 @@ def _convert(
     from transformers.core_model_loading import SkipParameters
 
     pure = quantizer is None and all(type(op).__name__ in _PURE for op in converter.operations)
-    shapes = tuple(
-        (pattern, tuple((tuple(state.meta[name].shape), state.meta[name].dtype) for name in names))
-        for pattern, names in sources.items()
-    )
+    shapes = tuple((pattern, tuple([state.form(name) for name in names])) for pattern, names in sources.items())
     key = (id(converter), shapes)
     if pure and key in memo:
         first, realized = memo[key]

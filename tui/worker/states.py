@@ -27,6 +27,7 @@ class State:
         for name in others:
             self.meta.setdefault(name, {})
         self._order: list[str] | None = None
+        self._forms: dict[str, Any] = {}
         self.renames: dict[Any, list[tuple[str, str, str | None]]] = {}
 
     def ordered(self, key: Any) -> list[str]:
@@ -34,6 +35,14 @@ class State:
         if self._order is None:
             self._order = sorted(self.meta, key=key)
         return self._order
+
+    def form(self, name: str) -> Any:
+        """Shape and dtype of a tensor, hashable and remembered."""
+        form = self._forms.get(name)
+        if form is None:
+            value = self.meta[name]
+            form = self._forms[name] = (tuple(value.shape), value.dtype)
+        return form
 
     def shape(self, name: str) -> list[int] | None:
         """A tensor's shape, `None` for an entry that is no tensor."""
