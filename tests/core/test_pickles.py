@@ -20,6 +20,11 @@ DANGEROUS = {
     "inst": b"(S'true'\nios\nsystem\n.",
     "subprocess": b"\x80\x02csubprocess\nPopen\n\x8c\x04true\x85R.",
     "nested load": b"\x80\x02ctorch.storage\n_load_from_bytes\nC\x01a\x85R.",
+    "dotted name into a package": b"\x80\x04\x8c\x05torch\x8c\x17serialization.os.system\x93\x8c\x04true\x85R.",
+    "private module": b"\x80\x04\x8c\x0bcollections\x8c\x0c_sys.modules\x93.",
+    "escaped name": b"\x80\x04S'\\x6f\\x73'\nS'sys\\x74em'\n\x93\x8c\x04true\x85R.",
+    "pydoc": b"cpydoc\npipepager\n(S'x'\nS'true'\ntR.",
+    "behind ten thousand names": b"ccollections\nOrderedDict\n0" * 10_001 + b"cos\nsystem\n(S'true'\ntR.",
     "dotted name": b"\x80\x04\x8c\x13torch.serialization\x8c\x09os.system\x93\x8c\x04true\x85R.",
 }  # fmt: skip
 
@@ -58,6 +63,8 @@ HOSTILE = {
     "empty stack": b"\x80\x02R.",
     "unknown opcode": b"\x80\x02\xff.",
     "no end": b"\x80\x02N",
+    "exponential key": b"\x80\x02}K\x01" + b"2\x86" * 60 + b"Ns.",
+    "exponential value": b"\x80\x02X\3\0\0\0lol" + b"2\x86" * 60 + b".",
     "list in itself": b"\x80\x02]q\x00h\x00a.",
     "dict in itself": b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.",
 }  # fmt: skip

@@ -159,3 +159,49 @@ def test_torchscript_is_named_and_refused(tmp_path: Path) -> None:
         torch.load(path, weights_only=True)
     assert report.pickle is not None
     assert report.pickle.weights_only_error is not None
+
+
+def _rezipped(path: Path, change: Any) -> Path:
+    """The archive with its members passed through `change(name, data)`, which gives pairs."""
+    target = path.with_name("changed.bin")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as out:
+        for item in source.infolist():
+            for name, data in change(item.filename, source.read(item)):
+                out.writestr(name, data)
+    return target
+
+
+EVIL = b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R."
+
+
+@pytest.mark.parametrize("name", ["DATA.PKL", "Data.pkl"])
+def test_a_second_pickle_under_another_case_is_judged_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"w": torch.ones(2)}, path)
+
+    def change(member: str, data: bytes) -> list[tuple[str, bytes]]:
+        evil = [(member.replace("data.pkl", name), EVIL)] if member.endswith("data.pkl") else []
+        return [(member, data), *evil]
+
+    report = read_file(_rezipped(path, change), "changed.bin")
+    assert report.pickle is not None
+    assert report.pickle.level == "dangerous"
+    assert "zip-duplicate-member" in [problem.code for problem in report.problems]
+
+
+CHANGES = {
+    "a view beyond its storage": lambda name, data: [(name, data.replace(b"K\x02K\x03\x86", b"K\xc8K\x03\x86"))],
+    "a stray member": lambda name, data: [(name, data)] + ([("other/x", b"1")] if name.endswith("version") else []),
+    "no version": lambda name, data: [] if name.endswith("/version") else [(name, data)],
+    "no root": lambda name, data: [(name.partition("/")[2], data)],
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_archives_that_torch_refuses_are_refused(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"w": torch.ones(2, 3)}, path)
+    changed = _rezipped(path, CHANGES[case])
+    with pytest.raises((RuntimeError, ValueError)):
+        torch.load(changed, weights_only=True)
+    assert read_file(changed, changed.name).fatal is not None

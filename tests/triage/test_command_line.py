@@ -248,3 +248,20 @@ def test_a_safetensors_file_by_itself_loads() -> None:
     assert (code, out["outcome"], out["agrees"]) == (0, "loaded", True)
     code, out = answer("load", str(SAMPLES / "bert-ner-truncated" / "model.safetensors"), "--json")
     assert (code, out["outcome"], out["error"]["type"], out["agrees"]) == (1, "failed", "SafetensorError", True)
+
+
+def test_an_index_that_reaches_outside_never_loads(tmp_path: Path) -> None:
+    for number, name in enumerate(("../../../../etc/passwd", "/etc/passwd", "", ".")):
+        root = write_config(tmp_path / str(number))
+        index = {"metadata": {}, "weight_map": {"a": name}}
+        (root / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    _, out = answer("check", str(tmp_path), "--json")
+    assert [item["verdict"] for item in out["checkpoints"]] == ["fails"] * 4
+
+
+def test_architectures_of_any_type_are_an_answer(tmp_path: Path) -> None:
+    for number, value in enumerate((3, [3], {"a": 1}, True)):
+        root = write_config(tmp_path / str(number), architectures=value)
+        write_safetensors(root / "model.safetensors", {"w": ("F32", (2,))})
+    _, out = answer("check", str(tmp_path), "--json")
+    assert {item["verdict"] for item in out["checkpoints"]} <= {"fails", "degraded"}

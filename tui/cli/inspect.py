@@ -89,6 +89,7 @@ def to_text(checkpoint: Checkpoint) -> str:
     tensors = [tensor for file in checkpoint.files for tensor in file.tensors]
     lines.append(f"  {count_of(len(tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}")
     lines.extend(
-        f"    {tensor.dtype:<8} {shape_text(tensor.shape):<20} {printable(tensor.name, 200)}" for tensor in tensors
+        f"    {printable(tensor.dtype, 16):<8} {shape_text(tensor.shape):<20} {printable(tensor.name, 200)}"
+        for tensor in tensors
     )
     return "\n".join(lines) + "\n"

@@ -299,7 +299,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """`key=value` with a JSON value; a value that is no JSON is a string."""
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
-        raise UsageError(f"--set {text!r} is not key=value", "write --set num_labels=5")
+        raise UsageError(f"{text!r} is not key=value", "write num_labels=5")
     return key.strip(), parse_value(value)
 
 

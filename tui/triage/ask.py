@@ -141,6 +141,7 @@ def absurd_value(values: dict[str, Any], depth: int = 0) -> str:
             if found:
                 return found
         counted = any(part in key for part in ("layer", "expert", "depth", "block")) and not key.endswith("_id")
+        counted = counted or key in ("num_labels", "n_labels")
         if counted and isinstance(value, int) and not isinstance(value, bool) and value > MOST_MODULES:
             return f"{key} is {str(value)[:40]}"
     return ""
@@ -181,8 +182,8 @@ def _placed(comparison: Comparison, checkpoint: Checkpoint) -> Comparison:
 def weights_error(checkpoint: Checkpoint) -> tuple[str, str] | None:
     """What the loader raises on the weight files, before it has a tensor; `None` where it can read them all."""
     for problem in checkpoint.weights.problems:
-        if problem.fatal and problem.loader_error is not None:
-            return problem.loader_error
+        if problem.fatal:
+            return problem.loader_error or ("OSError", problem.message)
     if not checkpoint.weights.files:
         message = f"Error no file named model.safetensors, or pytorch_model.bin, found in directory {checkpoint.path}."
         return ("OSError", message)

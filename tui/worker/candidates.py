@@ -19,7 +19,8 @@ def names_for(values: dict[str, Any]) -> list[str]:
     """Classes from `architectures`, then every auto mapping's class for the model type."""
     library = transformers()
     names: dict[str, None] = {}
-    for name in values.get("architectures") or []:
+    named = values.get("architectures")
+    for name in named if isinstance(named, list) else []:
         if isinstance(name, str) and configs.is_model_class(configs._attribute(library, name)):
             names[name] = None
     model_type = values.get("model_type")

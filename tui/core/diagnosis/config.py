@@ -106,11 +106,16 @@ def loader_stops(evidence: Evidence) -> Iterator[Finding]:
     rule, title, fix = _name_stop(evidence, comparison.stage, kind, message)
     yield finding(
         rule,
-        [f"the loader says: {kind}: {printable(message, 600)}", *_about(evidence)],
+        [_said(kind, message), *_about(evidence)],
         title=title,
         file="config.json" if comparison.stage in ("config", "quantizer", "build") else None,
         fix=fix,
     )
+
+
+def _said(kind: str, message: str) -> str:
+    """The loader's words, or ours where it was not let try."""
+    return printable(message, 600) if kind == "NotTried" else f"the loader says: {kind}: {printable(message, 600)}"
 
 
 def _about(evidence: Evidence) -> list[str]:

@@ -124,6 +124,8 @@ def _module_missing(file: FileReport, missing: dict[str, str], says: list[str]) 
 
 
 def _weights_only_fix(names: tuple[str, ...]) -> str:
+    if not names:
+        return "save it again with torch.save(model.state_dict(), path) and its default protocol"
     shown = ", ".join(printable(name) for name in names[:4])
     return f"if you trust the file: torch.serialization.add_safe_globals([{shown}]) before torch.load"
 

@@ -155,7 +155,8 @@ def _degrades(item: Finding) -> bool:
 def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
     checkpoint = evidence.checkpoint
     reports = checkpoint.weight_files
-    if any(item.severity == "error" for item in found if item.rule != "security-pickle-globals"):
+    undecided = ("security-pickle-globals", "zip-duplicate-member")
+    if any(item.severity == "error" for item in found if item.rule not in undecided):
         return "fails"
     if any(file.fatal is not None for file in reports):
         return "fails"
@@ -165,6 +166,8 @@ def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
         return "fails"
     if checkpoint.kind == "pickle":
         return _of_pickle(evidence)
+    if any(item.rule == "zip-duplicate-member" for item in found):
+        return "unknown"
     return "loads" if checkpoint.kind in _CHECKED and reports else "unknown"
 
 

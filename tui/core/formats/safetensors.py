@@ -58,14 +58,14 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     """One tensor of the header; `__metadata__` decodes to the defaults."""
 
     dtype: str = ""
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     data_offsets: tuple[int, int] = (-1, -1)
 
 
 class _Metadata(msgspec.Struct):
     """Only the free-text part of the header."""
 
-    values: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
+    values: dict[str, str] | None = msgspec.field(default=None, name="__metadata__")
 
 
 _ENTRIES = msgspec.json.Decoder(dict[str, _Entry])
@@ -92,11 +92,24 @@ def read(file: RegularFile) -> FileReport:
     header = file.read(8, length)
     try:
         entries = _ENTRIES.decode(header)
-        metadata = _METADATA.decode(header).values if b'"__metadata__"' in header else {}
+        metadata = (_METADATA.decode(header).values or {}) if b'"__metadata__"' in header else {}
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, ValueError) as error:
         return _read_slowly(file, header, str(error))
     entries.pop("__metadata__", None)
-    return _assemble(file, entries, metadata, length)
+    return _assemble(file, entries, metadata, length).with_problems(*_unusable_path(file))
+
+
+def _unusable_path(file: RegularFile) -> tuple[Problem, ...]:
+    """The library takes paths as UTF-8 and refuses all others."""
+    if not _has_surrogate(str(file.path)):
+        return ()
+    error = ("SafetensorError", f"Path {file.path} is not valid UTF-8")
+    words = "has a path that is not valid UTF-8, which the library refuses"
+    return (Problem("safetensors-path-not-utf8", words, file.name, loader_error=error),)
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _too_small(file: RegularFile) -> Problem:
@@ -143,14 +156,15 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
     for key, entry in ordered:
         begin, end = entry.data_offsets
         nbytes = end - begin
-        sound = begin == expected and nbytes >= 0 and prod(entry.shape) * bits_of(entry.dtype, 0) == nbytes * 8
-        if not (sound and nbytes) and not problems:
+        shape = entry.shape if isinstance(entry.shape, tuple) else ()
+        sound = begin == expected and nbytes > 0 and prod(shape) * bits_of(entry.dtype, 0) == nbytes * 8
+        if not (sound and min(shape, default=0) >= 0 and entry.shape is shape) and not problems:
             bad = _entry_problem(file, key, entry, expected)
             if bad is not None:
                 problems.append(bad)
         expected = end
         nbytes = max(nbytes, 0)
-        tensors.append(Tensor(key, entry.dtype or "unknown", entry.shape, nbytes, name, start + max(begin, 0)))
+        tensors.append(Tensor(key, entry.dtype or "unknown", shape, nbytes, name, start + max(begin, 0)))
     if not problems:
         size = _size_problem(file, ordered, start, expected)
         if size is not None:
@@ -167,6 +181,8 @@ def _begin(item: tuple[str, _Entry]) -> tuple[int, int]:
 def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) -> Problem | None:
     """Why one entry is refused, or `None`."""
     begin, end = entry.data_offsets
+    if not isinstance(entry.shape, tuple):
+        return _bad(file, key, "has no shape", _json_error("missing field `shape`"))
     if entry.dtype not in _DTYPES:
         words = f"unknown variant `{entry.dtype}`, expected one of `BOOL`, `F4`, …"
         return _bad(file, key, f"has dtype {entry.dtype or 'missing'}, unknown to safetensors 0.8", _json_error(words))
@@ -180,7 +196,7 @@ def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) ->
     if any(size < 0 for size in entry.shape):
         return _bad(file, key, f"has a negative size in its shape {list(entry.shape)}", _json_error("invalid value"))
     bits = prod(entry.shape) * DTYPE_BITS[entry.dtype]
-    if bits >= 1 << 64:
+    if bits >= 1 << 64 or prod(size for size in entry.shape if size) >= 1 << 64:
         return _bad(
             file, key, "has a shape whose size overflows 64 bits", _error("overflow computing buffer size from shape")
         )
@@ -237,6 +253,8 @@ def _read_slowly(file: RegularFile, header: bytes, reason: str) -> FileReport:
     if not isinstance(document.value, dict):
         return report.with_problems(_not_json(file, header, "is not an object", 0))
     kept = _decoded(document.value)
+    if kept is not None and any(_has_surrogate(text) for text in (*kept[0], *kept[1].values())):
+        return report.with_problems(_not_json(file, header, "holds a lone surrogate", 0))
     if kept is not None:
         return _assemble(file, *kept, len(header))
     tensors = tuple(

@@ -96,6 +96,10 @@ def _index_problems(
 ) -> list[Problem]:
     """What stops the loader between the index and the first tensor."""
     problems: list[Problem] = []
+    metadata = document.mapping.get("metadata", {})
+    if not isinstance(metadata, dict):
+        said = f"{type(metadata).__name__} indices must be integers or slices, not str"
+        problems.append(_stale(name, "has a `metadata` that is no object", ("TypeError", said)))
     if "metadata" not in document.mapping:
         problems.append(_stale(name, "has no `metadata`, which the loader reads", ("KeyError", "'metadata'")))
     escaping = [shard for shard in shards if os.path.basename(shard) != shard or shard in ("", ".", "..")]

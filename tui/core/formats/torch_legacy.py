@@ -109,6 +109,10 @@ def _place(report: FileReport, found: Found, keys: Any, position: int) -> tuple[
         starts[storage.key] = position + 8
         position += 8 + storage.numel * DTYPE_BITS[storage.dtype] // 8
     tensors = tuple(_located(tensor, starts) for tensor in found.tensors)
+    if found.outside:
+        words = f"{count_of(len(found.outside), 'tensor')} reach beyond their storage: {found.outside[0]}"
+        error = ("RuntimeError", "Trying to resize storage that is not resizable")
+        return tensors, (Problem("torch-tensor-outside-storage", words, report.name, loader_error=error),)
     if position <= report.size:
         return tensors, ()
     problem = Problem(

@@ -41,10 +41,13 @@ def read(file: RegularFile) -> FileReport:
     script = "constants.pkl" in records
     report = replace(report, format="torchscript" if script else "torch_zip")
     try:
-        data = read_member(file, records["data.pkl"], MAX_PICKLE)
+        copies = [read_member(file, member, MAX_PICKLE) for member in _copies(members, root)]
     except ZipBroken as broken:
         return report.with_problems(_corrupt(file, str(broken), "data.pkl"))
-    traces, found, broken_at = read_stream(data, file.name)
+    traces, found, broken_at = read_stream(copies[0], file.name)
+    for data in copies[1:]:  # which of them torch reads depends on its search: each is judged
+        more, _, also_broken = read_stream(data, file.name)
+        traces, broken_at = traces + more, broken_at or also_broken
     pickle = judge(traces, found, broken_at)
     if script:
         pickle = _scripted(pickle)
@@ -72,6 +75,12 @@ def _records(members: list[Member]) -> tuple[dict[str, Member], str]:
     root = members[0].name.partition("/")[0] if members and "/" in members[0].name else ""
     prefix = f"{root}/" if root else ""
     return {member.name.removeprefix(prefix): member for member in reversed(members)}, root
+
+
+def _copies(members: list[Member], root: str) -> list[Member]:
+    """Every member that torch may take for `data.pkl`: its search ignores case (miniz, `mz_zip_reader_locate_file`)."""
+    wanted = f"{root}/data.pkl".casefold() if root else "data.pkl"
+    return [member for member in members if member.name.casefold() == wanted]
 
 
 def _other_zip(report: FileReport, members: list[Member]) -> FileReport:
@@ -136,8 +145,14 @@ def _scripted(pickle: PickleReport) -> PickleReport:
 def _structure(file: RegularFile, members: list[Member], records: dict[str, Member], found: Found) -> list[Problem]:
     """Storages that are absent, of the wrong size, or cut off; duplicate members."""
     problems: list[Problem] = []
-    if len({member.name for member in members}) < len(members):
-        problems.append(Problem("zip-duplicate-member", "two members of the archive share a name", file.name))
+    if len({member.name.casefold() for member in members}) < len(members):
+        words = "two members of the archive share a name (torch's search ignores case)"
+        problems.append(Problem("zip-duplicate-member", words, file.name, fatal=False))
+    problems += _layout(file, members)
+    if found.outside:
+        words = f"{count_of(len(found.outside), 'tensor')} reach beyond their storage: {listing(found.outside)}"
+        error = ("RuntimeError", "Trying to resize storage that is not resizable")
+        problems.append(Problem("torch-tensor-outside-storage", words, file.name, loader_error=error))
     missing: list[str] = []
     wrong: list[str] = []
     for key, storage in found.storages.items():
@@ -160,6 +175,19 @@ def _structure(file: RegularFile, members: list[Member], records: dict[str, Memb
     if beyond:
         problems.append(_corrupt(file, f"{count_of(len(beyond), 'member')} beyond the end: {listing(beyond)}", ""))
     return problems
+
+
+def _layout(file: RegularFile, members: list[Member]) -> list[Problem]:
+    """What torch's reader wants of an archive: one directory at its root, and a version."""
+    root = members[0].name.partition("/")[0]
+    stray = [member.name for member in members if not member.name.startswith(f"{root}/")]
+    if stray:
+        words = f"{listing(stray)} lies outside the archive's directory"
+        said = f"file in archive is not in a subdirectory {root}/: {stray[0]}"
+        return [Problem("zip-record-corrupt", words, file.name, loader_error=("RuntimeError", said))]
+    if not {f"{root}/version", f"{root}/.data/version"} & {member.name for member in members}:
+        return [_corrupt(file, "the record `version` is absent", "version")]
+    return []
 
 
 def _metadata(file: RegularFile, records: dict[str, Member], root: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ DANGEROUS_MODULES: frozenset[str] = frozenset(
         "glob", "pathlib2", "signal", "threading", "_thread", "sysconfig", "site", "distutils", "setuptools", "gc",
         "inspect", "atexit", "cffi", "cloudpickle", "dill", "pickle", "_pickle", "shelve", "linecache", "fileinput",
         "logging.config", "cgitb", "idlelib", "lib2to3", "nturl2path", "test", "unittest", "this", "antigravity",
-        "paramiko", "fabric", "sqlite3", "mmap", "io", "_io", "bpy",
+        "pydoc", "paramiko", "fabric", "sqlite3", "mmap", "io", "_io", "bpy",
     }
 )  # fmt: skip
 """Modules from which no model needs a name on load, and whose names run programs, reach the system or the network."""
@@ -177,7 +177,7 @@ DANGEROUS_NAMES: frozenset[str] = frozenset(
         "torch.serialization.load", "torch.hub.load", "torch.hub._load_local", "torch.hub.download_url_to_file",
         "torch.utils.collect_env.run", "torch._inductor.codecache.compile_file", "torch.utils.cpp_extension.load",
         "torch.utils.cpp_extension.load_inline", "torch.jit.load", "torch.package.PackageImporter", "torch.ops.load_library",
-        "torch._dynamo.guards.GuardBuilder.get", "torch.fx.experimental.symbolic_shapes.ShapeEnv.evaluate_guards_expression",
+        "torch._dynamo.guards.GuardBuilder.get", "torch.fx.graph_module._exec_with_source", "torch.fx.experimental.symbolic_shapes.ShapeEnv.evaluate_guards_expression",
         "torch.utils._config_module.ConfigModule.load_config", "torch.distributed.rpc.server_process_global_profiler._server_process_global_profile",
         "numpy.testing._private.utils.runstring", "numpy.load", "numpy.fromfile", "numpy.f2py.crackfortran.getlincoef",
         "numpy.core.multiarray.fromfile", "pandas.read_pickle", "pandas.io.pickle.read_pickle", "pandas.eval",
@@ -186,6 +186,12 @@ DANGEROUS_NAMES: frozenset[str] = frozenset(
     }
 )  # fmt: skip
 """Names that run, load or reach further whatever they are given."""
+
+DANGEROUS_PACKAGES = (
+    "numpy.distutils", "numpy.f2py", "torch.utils.cpp_extension", "torch._inductor", "torch.distributed.elastic",
+    "torch.fx.graph_module._exec_with_source",
+)  # fmt: skip
+"""Packages that compile, run or spawn by trade; no checkpoint needs a name of theirs."""
 
 TRAVERSAL = frozenset({"builtins.getattr", "operator.getitem", "_operator.getitem", "builtins.hasattr"})
 """Names that reach from an allowed object to a further one; benign modules use them too."""

@@ -11,6 +11,7 @@ from tui.core.checkpoint import LEVELS, PickleReport
 from tui.core.formats.pickles.allowed import (
     DANGEROUS_MODULES,
     DANGEROUS_NAMES,
+    DANGEROUS_PACKAGES,
     PLAIN_DATA,
     TORCH_ALLOWED,
     TRAVERSAL,
@@ -69,11 +70,19 @@ def _of_global(item: Global) -> tuple[str, str]:
     top = item.module.partition(".")[0]
     if full in DANGEROUS_NAMES or top in DANGEROUS_MODULES or item.module in DANGEROUS_MODULES:
         return "dangerous", f"would call {shown}"
-    if "." in item.name and (item.name.split(".")[0] in DANGEROUS_MODULES or "__" in item.name):
+    if any(item.module == prefix or item.module.startswith(f"{prefix}.") for prefix in DANGEROUS_PACKAGES):
+        return "dangerous", f"would call {shown}"
+    if "." in item.name and _reaches(item.name):
         return "dangerous", f"reaches through {shown} to something it does not name"
     if full in TRAVERSAL:
         return "suspicious", f"would call {shown} to reach what it does not name"
     return "needs_code", f"needs {shown}"
+
+
+def _reaches(name: str) -> bool:
+    """Whether a dotted name walks into a module or a private part that no class has."""
+    parts = name.split(".")
+    return any(part.strip("_") in DANGEROUS_MODULES or part.startswith("__") for part in parts)
 
 
 def weights_only_error(refusal: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ make, and the first thing that torch's `weights_only` unpickler refuses (`torch/
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,7 +46,9 @@ class PickleBroken(Exception):
 class Trace:
     """What one pickle does when it is loaded."""
 
-    globals: list[Global] = field(default_factory=list)
+    globals: dict[Global, None] = field(default_factory=dict)
+    """Names that loading would import, each once, in the order of the stream."""
+
     calls: list[Call] = field(default_factory=list)
     reasons: list[tuple[str, str]] = field(default_factory=list)
     """(level, sentence) for each irregularity of the stream itself."""
@@ -66,9 +69,20 @@ class Trace:
         if self.refusal is None:
             self.refusal = message
 
+    def note(self, found: Global) -> None:
+        """Note a name; too many different ones are not a model's, and are said."""
+        if found in self.globals:
+            return
+        if len(self.globals) >= MAX_GLOBALS:
+            self.flag("not_verified", f"imports more than {MAX_GLOBALS:,} different names")
+        else:
+            self.globals[found] = None
+
     def flag(self, level: str, sentence: str) -> None:
-        """Note an irregularity, each once."""
-        if (level, sentence) not in self.reasons and len(self.reasons) < 64:
+        """Note an irregularity, each once; a full list still takes what is worse than it holds."""
+        if (level, sentence) in self.reasons:
+            return
+        if len(self.reasons) < 64 or level not in {known for known, _ in self.reasons}:
             self.reasons.append((level, sentence))
 
 
@@ -233,8 +247,7 @@ class Machine:
                 "reduce": ("functools", "reduce"),
             }[name]
         found = Global(module, name)
-        if len(trace.globals) < MAX_GLOBALS:
-            trace.globals.append(found)
+        trace.note(found)
         if not literal:
             trace.flag("dangerous", "imports a name that the stream computes instead of writing it out")
         if trace.refusal is None:
@@ -406,7 +419,8 @@ _sized(b"\x8d", 8, "text")
 
 @_on(b"S")
 def _string(machine: Machine) -> None:
-    machine.stack.append(machine.line().decode("latin-1").strip("'\""))
+    text = machine.line().decode("latin-1").strip("'\"")
+    machine.stack.append(codecs.escape_decode(text.encode("latin-1"))[0].decode("latin-1") if "\\" in text else text)
 
 
 @_on(b"V")

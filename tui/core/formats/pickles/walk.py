@@ -22,6 +22,9 @@ class Found:
     containers: list[tuple[str, int]] = field(default_factory=list)
     root: str = ""
     storages: dict[str, Storage] = field(default_factory=dict)
+    outside: list[str] = field(default_factory=list)
+    """Tensors that reach beyond their storage, or have negative sizes."""
+
     cut: bool = False
     """Whether the budget ended the walk."""
 
@@ -34,7 +37,7 @@ def find_tensors(value: Any, file: str) -> Found:
     """
     found = Found()
     if isinstance(value, Mapping):
-        found.top_keys = [str(key) for key, _ in value.pairs][:100_000]
+        found.top_keys = [key_text(key) for key, _ in value.pairs][:100_000]
     elif isinstance(value, Call):
         found.root = value.name
     stack: list[tuple[str, Any, int, str]] = [("", value, 0, "")]
@@ -48,15 +51,16 @@ def find_tensors(value: Any, file: str) -> Found:
             break
         if isinstance(item, TensorValue):
             found.tensors.append(_tensor(path, item, file, role))
+            if _is_outside(item):
+                found.outside.append(path)
             if item.storage is not None:
                 found.storages[item.storage.key] = item.storage
             continue
         if not isinstance(item, Mapping | Call | list | tuple) or depth > MAX_DEPTH:
             continue
-        if not isinstance(item, tuple):
-            if id(item) in seen:
-                continue
-            seen.add(id(item))
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
         children = _children(item, depth)
         stack.extend(
             (_join(path, name), child, depth + 1, _role(role, name, depth, item)) for name, child in reversed(children)
@@ -65,10 +69,32 @@ def find_tensors(value: Any, file: str) -> Found:
     return found
 
 
+def _is_outside(value: TensorValue) -> bool:
+    """Whether torch cannot place the view in its storage (`set_` would have to resize it)."""
+    if any(size < 0 for size in value.shape):
+        return True
+    storage, strides = value.storage, value.stride
+    if storage is None or strides is None or storage.numel < 0 or 0 in value.shape or value.note == "quantized":
+        return False
+    if value.offset < 0 or any(step < 0 for step in strides):
+        return True
+    last = value.offset + sum((size - 1) * step for size, step in zip(value.shape, strides, strict=False))
+    return last >= storage.numel
+
+
+def key_text(key: Any) -> str:
+    """A dictionary's key in words, bounded: nested tuples may stand for more text than any memory holds."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bytes):
+        return key[:512].decode("utf-8", "backslashreplace")
+    return str(key) if isinstance(key, int | float | None) else f"<{type(key).__name__}>"
+
+
 def _children(item: Mapping | Call | list[Any] | tuple[Any, ...], depth: int) -> list[tuple[str, Any]]:
     """What lies one step below, with the name of the step; an empty name adds none."""
     if isinstance(item, Mapping):
-        return [(str(key), child) for key, child in item.pairs]
+        return [(key_text(key), child) for key, child in item.pairs]
     if isinstance(item, Call):
         return _of_object(item)
     return [(str(index), child) for index, child in enumerate(item)]
@@ -83,14 +109,14 @@ def _of_object(item: Call) -> list[tuple[str, Any]]:
         fields = state.strings()
         if any(part in fields for part in _MODULE_PARTS):
             parts = [fields[part] for part in _MODULE_PARTS if isinstance(fields.get(part), Mapping)]
-            return [(str(key), child) for part in parts for key, child in part.pairs]
-        children = [(str(key), child) for key, child in state.pairs]
+            return [(key_text(key), child) for part in parts for key, child in part.pairs]
+        children = [(key_text(key), child) for key, child in state.pairs]
     else:
         children = [("", state)] if state is not None else []
     if isinstance(item.arguments, tuple):
         children += [("", argument) for argument in item.arguments]
     children += [("", child) for child in item.items or []]
-    return children + [(str(key), child) for key, child in item.pairs or []]
+    return children + [(key_text(key), child) for key, child in item.pairs or []]
 
 
 def _join(path: str, name: str) -> str:
@@ -134,7 +160,7 @@ def _count(tensors: list[Tensor], value: Any) -> list[tuple[str, int]]:
     """Top-level keys below which tensors lie, with how many; plain entries are not listed."""
     if not isinstance(value, Mapping):
         return []
-    keys = {str(key) for key, child in value.pairs if isinstance(child, Mapping | Call | list | tuple)}
+    keys = {key_text(key) for key, child in value.pairs if isinstance(child, Mapping | Call | list | tuple)}
     counts: dict[str, int] = {}
     for tensor in tensors:
         head = tensor.name.partition(".")[0]
