@@ -17,7 +17,7 @@ from tui.core.formats.pickles.allowed import TORCH_ALLOWED, TORCH_BLOCKED_MODULE
 from tui.core.formats.pickles.rebuild import rebuild, storage_of
 from tui.core.formats.pickles.values import Blob, Call, Global, Mapping, Persistent, Storage, TensorValue
 
-MAX_OPCODES = 8_000_000
+MAX_OPCODES = 4_000_000
 MAX_GLOBALS = 10_000
 MAX_STRING = 1 << 20
 """Longer strings and bytes are skipped, not kept."""
