@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding, python_command
-from tui.core.text import listing, printable, shape_text
+from tui.core.text import listing, printable, shape_text, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ def _top(checkpoint: Checkpoint) -> str:
 
 
 def _strip_command(checkpoint: Checkpoint, prefix: str) -> str:
-    """A snippet that strips a prefix and saves beside, never over, the user's file."""
+    """A command that strips a prefix; the old file is replaced only once the new one is whole."""
     source = str(checkpoint.root / (_first_file(checkpoint) or ""))
     if source.endswith(".safetensors"):
         code = (
@@ -148,17 +148,23 @@ def _strip_command(checkpoint: Checkpoint, prefix: str) -> str:
             "import sys, torch; sd = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
             f"torch.save({{k.removeprefix({prefix!r}): v for k, v in sd.items()}}, sys.argv[2])"
         )
-    return python_command(code, source, _fixed_name(source))
+    return _replace_by(code, source)
 
 
 def _unwrap_command(checkpoint: Checkpoint, key: str) -> str:
-    """A snippet that saves the inner state dict beside the user's file."""
+    """A command that saves the inner state dict alone, in the old file's place."""
     source = str(checkpoint.root / (_first_file(checkpoint) or ""))
     code = (
         "import sys, torch; "
         f"torch.save(torch.load(sys.argv[1], map_location='cpu', weights_only=True)[{key!r}], sys.argv[2])"
     )
-    return python_command(code, source, _fixed_name(source))
+    return _replace_by(code, source)
+
+
+def _replace_by(code: str, source: str) -> str:
+    """Write the mended file beside the old one, then put it in its place."""
+    fixed = _fixed_name(source)
+    return f"{python_command(code, source, fixed)} && {shell('mv', fixed, source)}"
 
 
 def _fixed_name(source: str) -> str:
