@@ -12,7 +12,8 @@ import msgspec
 
 from tui.core.checkpoint import FileReport
 from tui.core.formats.pickles.judge import judge
-from tui.core.formats.pickles.machine import MAX_OPCODES, Machine, PickleBroken, Source, Trace
+from tui.core.formats.pickles.machine import MAX_OPCODES, Machine
+from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport, PickleReport
 from tui.core.formats.pickles.judge import judge
-from tui.core.formats.pickles.machine import Machine, PickleBroken, Source, Trace
+from tui.core.formats.pickles.machine import Machine
+from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.formats.zip_directory import Member, ZipBroken, list_members, read_member
 from tui.core.problems import Problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tui.core.diagnosis.pages import PAGES
 from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Lazy, Line, line, span, wrapped
 
@@ -193,3 +194,13 @@ def _bar(label: str, need: int | None, free: int | None, width: int, style: str)
         span("░" * (width - full), "dim"),
         span(over, "bad"),
     )
+
+
+def rule_rows(width: int) -> list[Line]:
+    """Every rule with its cause and fix, for the help."""
+    rows = [BLANK, line(span("Rules", "head"))]
+    for page in PAGES.values():
+        rows.append(line(span(f"  {page.rule}", "key"), span(f"  {page.severity}: {page.title}", "dim")))
+        rows += wrapped(page.cause, width, "plain", "    why  ", "         ")
+        rows += wrapped(page.fix, width, "plain", "    fix  ", "         ")
+    return rows

@@ -24,6 +24,7 @@ from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
 from tui.ui.render.compare import changed
+from tui.ui.render.details import rule_rows
 from tui.ui.render.lines import Line, line, span, wrapped
 from tui.ui.screens.dialogs import AskText, Choose, Read
 
@@ -457,7 +458,8 @@ class Deeds(Screen[None]):
     def action_help(self) -> None:
         """Keys and meanings."""
         text = files("tui.ui.help").joinpath("help.md").read_text("utf-8")
-        self.app.push_screen(Read("Help", [line(span(row)) for row in text.splitlines()]))
+        rows = [line(span(row)) for row in text.splitlines()]
+        self.app.push_screen(Read("Help", [*rows, *rule_rows(max(self.size.width - 12, 40))]))
 
 
 def _candidate_words(item: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from tui.core.formats.pickles.allowed import (
 from tui.core.text import printable
 
 if TYPE_CHECKING:
-    from tui.core.formats.pickles.machine import Trace
+    from tui.core.formats.pickles.trace import Trace
     from tui.core.formats.pickles.values import Global
     from tui.core.formats.pickles.walk import Found
 

@@ -13,7 +13,7 @@ from tui.core.tensors import TORCH_DTYPES, TORCH_STORAGE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tui.core.formats.pickles.machine import Trace
+    from tui.core.formats.pickles.trace import Trace
 
 _ENCODINGS = frozenset({"latin1", "latin-1", "ascii", "utf-8", "utf8"})
 
