@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.pages import PAGES
@@ -112,10 +113,12 @@ def tokenizer(checkpoint: Checkpoint, answer: dict[str, Any] | None, asking: boo
         ),
     ]
     if asking:
-        return [*rows, line(span("asking …", "dim"))]
-    if answer is None:
-        return [*rows, line(span("not asked yet", "dim"), target="ask")]
-    return [*rows, *_answer(answer, width)]
+        rows.append(line(span("asking …", "dim")))
+    elif answer is None:
+        rows.append(line(span("not asked yet", "dim")))
+    else:
+        rows += _answer(answer, width)
+    return [replace(row, target="ask") for row in rows]
 
 
 def _size(size: int | None, highest: int | None) -> Any:

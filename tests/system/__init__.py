@@ -1,0 +1,3 @@
+"""Tests: system."""
+
+from __future__ import annotations
