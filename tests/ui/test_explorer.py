@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import SAMPLES
+from tests.conftest import REPOSITORY, SAMPLES
 from tui.triage.flow import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
@@ -77,6 +79,15 @@ async def test_the_main_job(few: Path) -> None:
         await until(pilot, lambda: "as predicted" in text(app, "log"))
         await until(pilot, lambda: "diagnosis: num_labels is 9" in text(app, "log"))
         assert "RuntimeError" in text(app, "log")
+
+
+def test_the_ui_process_imports_no_framework_by_the_end_of_the_main_job() -> None:
+    code = (
+        "import asyncio, sys\nfrom tests.builders.screenshot import picture\nasyncio.run(picture())\n"
+        "print([name for name in ('torch', 'transformers', 'tensorflow', 'tokenizers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 async def test_an_edit_by_hand_answers_in_the_loaders_words(few: Path) -> None:

@@ -90,6 +90,7 @@ class LoadAttempt:
         self._child: Child | None = None
         self._peak_rss = 0
         self._peak_anonymous = 0
+        self._held: tuple[int, int] | None = None
 
     def cancel(self) -> None:
         """End the attempt; `run` then returns `cancelled`."""
@@ -139,6 +140,7 @@ class LoadAttempt:
         anonymous, file_backed, peak = values
         self._peak_rss = max(self._peak_rss, peak)
         self._peak_anonymous = max(self._peak_anonymous, anonymous)
+        self._held = (anonymous, file_backed)
         if self._on_memory is not None:
             self._on_memory(MemorySample(time.monotonic() - self._started, anonymous, file_backed))
         if self._memory_limit is not None and anonymous > self._memory_limit:
@@ -148,8 +150,7 @@ class LoadAttempt:
         match message.get("event"):
             case "stage":
                 self._stage = str(message.get("stage", ""))
-                seconds = f" {message['seconds']:.1f} s" if message.get("done") and "seconds" in message else " …"
-                self._note("stage", f"{self._stage}{seconds}")
+                self._note("stage", self._stage_words(message))
             case "class":
                 self._note("note", f"class {printable(str(message.get('model_class')))}")
             case "confined":
@@ -161,6 +162,15 @@ class LoadAttempt:
                 self._end = message
             case _:
                 return
+
+    def _stage_words(self, message: dict[str, Any]) -> str:
+        """A stage as it begins, or how long it took and what the child holds after it."""
+        if not message.get("done"):
+            return f"{self._stage} …"
+        if self._child is not None:
+            self._sample(self._child)
+        held = f", holds {bytes_size(self._held[0])} and {bytes_size(self._held[1])} mapped" if self._held else ""
+        return f"{self._stage} {float(message.get('seconds') or 0):.1f} s{held}"
 
     def _text(self, stream: str, line: str) -> None:
         self._note(stream, line)
@@ -178,7 +188,8 @@ class LoadAttempt:
                 error = {key: strip_ansi(str(value)) for key, value in error.items()}
             stage = str(self._end.get("stage", self._stage))
             kind = str(self._end.get("outcome", "failed"))
-            words = f"loaded in {seconds:.1f} s" if kind == "loaded" else _error_words(error, stage)
+            peak = f", at most {bytes_size(self._peak_anonymous)} anonymous" if self._peak_anonymous else ""
+            words = f"loaded in {seconds:.1f} s{peak}" if kind == "loaded" else _error_words(error, stage)
             return LoadOutcome(
                 kind, error, seconds, **peaks, stage=stage, answer=self._end.get("answer") or {}, words=words
             )
