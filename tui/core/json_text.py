@@ -62,7 +62,7 @@ def parse(data: bytes) -> JsonDocument:
 
 def dumps(value: Any, *, indent: int | None = 1) -> str:
     """`value` as JSON in which every control, C1, bidi, surrogate and other non-ASCII character is `\\uXXXX`."""
-    text = json.dumps(value, ensure_ascii=True, default=_plain, allow_nan=False).replace("\x7f", "\\u007f")
+    text = _ascii(value)
     if indent is None:
         return text
     try:
@@ -70,6 +70,17 @@ def dumps(value: Any, *, indent: int | None = 1) -> str:
     except msgspec.DecodeError:  # a lone surrogate, which Python writes and reads and msgspec does not
         text = json.dumps(value, ensure_ascii=True, default=_plain, allow_nan=False, indent=indent)
         return text.replace("\x7f", "\\u007f")
+
+
+def _ascii(value: Any) -> str:
+    """JSON in ASCII: by the fast encoder where that gives ASCII anyway, else by Python's, which escapes the rest."""
+    try:
+        data = msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        data = b"\x7f"
+    if data.isascii() and b"\x7f" not in data:
+        return data.decode("ascii")
+    return json.dumps(value, ensure_ascii=True, default=_plain, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _plain(value: Any) -> Any:
