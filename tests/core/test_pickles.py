@@ -99,3 +99,20 @@ def test_reading_never_executes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert report.pickle is not None
     assert report.pickle.level == "dangerous"
     assert not (tmp_path / "ran").exists()
+
+
+REFUSED = {
+    "append to None": b"\x80\x02N(K\x01e.",
+    "a list as a key": b"\x80\x02}]K\x01s.",
+    "out-of-band buffer": b"\x80\x05\x97.",
+    "persistent id": b"\x80\x02X\x01\0\0\0aQ.",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_pickle_refuses_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(REFUSED[name])
+    with pytest.raises((pickle.UnpicklingError, AttributeError, TypeError)):
+        pickle.loads(REFUSED[name])
+    assert read_file(path, path.name).fatal is not None

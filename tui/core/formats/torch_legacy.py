@@ -77,6 +77,10 @@ def _plain(report: FileReport, traces: list[Trace], broken: str, end: int) -> Fi
     problems: tuple[Problem, ...] = ()
     if broken:
         problems = (Problem("pickle-broken", broken, report.name, loader_error=("UnpicklingError", "")),)
+    elif traces and traces[0].persistent:
+        words = "refers to objects outside of itself (persistent ids): only the loader that wrote it resolves them"
+        error = ("UnpicklingError", "A load persistent id instruction was encountered, but no persistent_load function")
+        problems = (Problem("pickle-persistent-id", words, report.name, loader_error=error),)
     return replace(report, tensors=tuple(found.tensors), pickle=pickle, problems=problems)
 
 

@@ -200,9 +200,13 @@ class Machine:
         self.trace.refuse("Can only append to lists, but got an object")
         if isinstance(target, Call):
             target.items = (target.items or []) + items
+        elif not isinstance(target, Mapping):
+            raise PickleBroken(f"appends to a {type(target).__name__}, which is no list", self.position)
 
     def set_in(self, target: Any, pairs: list[tuple[Any, Any]], opcode: str) -> None:
         """SETITEM and SETITEMS."""
+        if any(isinstance(key, list | Mapping) for key, _ in pairs):
+            raise PickleBroken("sets a key that no dictionary can hold: a list or a dictionary", self.position)
         if isinstance(target, Mapping):
             target.pairs.extend(pairs)
             return
@@ -211,6 +215,8 @@ class Machine:
         )
         if isinstance(target, Call):
             target.pairs = (target.pairs or []) + pairs
+        elif not isinstance(target, list):
+            raise PickleBroken(f"sets items of a {type(target).__name__}", self.position)
 
 
 def _check_global(trace: Trace, found: Global) -> None:

@@ -363,7 +363,7 @@ def _extension(machine: Machine) -> None:
 
 @_on(b"\x97")
 def _next_buffer(machine: Machine) -> None:
-    machine.stack.append(Blob(machine.position, 0))
+    raise PickleBroken("wants a buffer that is handed over beside the stream", machine.position)
 
 
 @_on(b"\x98")
