@@ -14,6 +14,7 @@ from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 from tui.ui.screens.explorer import Explorer
 from tui.ui.widgets.line_view import LineView
+from tui.ui.widgets.tree import CheckpointTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ async def test_the_main_job(few: Path) -> None:
         await _settled(pilot, app)
         screen = explorer(app)
         labels = str(few / "bert-ner-labels")
-        screen.query_one("#tree").go_to(labels)  # type: ignore[attr-defined]
+        screen.query_one(CheckpointTree).go_to(labels)
         await until(pilot, lambda: screen.path == labels)
         await until(pilot, lambda: "num_labels is 9" in text(app, "answer"))
         await pilot.press("3")
@@ -129,7 +130,7 @@ async def test_a_broken_file_and_a_pickle_are_explained(few: Path) -> None:
         await _settled(pilot, app)
         screen = explorer(app)
         for name, words in (("bert-ner-truncated", "cut short"), ("torch-main-module", "Tagger")):
-            screen.query_one("#tree").go_to(str(few / name))  # type: ignore[attr-defined]
+            screen.query_one(CheckpointTree).go_to(str(few / name))
             await until(pilot, lambda words=words: words in text(app, "answer"))  # type: ignore[misc]
 
 

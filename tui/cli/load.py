@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -95,8 +95,8 @@ def _options(given: dict[str, object]) -> LoadOptions:
         "model_class", "loader", "tokenizer", "dtype", "device", "forward", "unpickle", "trust_remote_code",
         "trust_this_file", "python", "timeout", "memory_limit",
     )  # fmt: skip
-    values = {key: given[key] for key in keys}
-    return LoadOptions(changes=changes or None, **values)  # type: ignore[arg-type]
+    values: dict[str, Any] = {key: given[key] for key in keys}
+    return LoadOptions(changes=changes or None, **values)
 
 
 async def _run(checkpoint: Checkpoint, options: LoadOptions, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Weights
+from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Weights, is_side_file
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
 from tui.core.formats.shard_index import resolve_weights
@@ -40,7 +40,6 @@ _CONFIG_FILES = (
 )
 _MAX_JSON = 64 << 20
 _SHARD = re.compile(r"^(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)$")
-_SIDE_FILES = re.compile(r"^(optimizer|scheduler|scaler|rng_state.*|training_args|random_states.*)\.(pt|bin|pth|pkl)$")
 _FILE_KINDS: dict[str, str] = {
     "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
     "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
@@ -76,7 +75,7 @@ def has_tokenizer(names: frozenset[str]) -> bool:
 
 def single_weight_file(names: frozenset[str]) -> str | None:
     """The one weight file of a directory that holds exactly one, `None` otherwise."""
-    weights = [name for name in names if is_weight_name(name) and not _SIDE_FILES.match(name)]
+    weights = [name for name in names if is_weight_name(name) and not is_side_file(name)]
     return weights[0] if len(weights) == 1 else None
 
 
@@ -185,7 +184,7 @@ def _kind_without_weights(checkpoint: Checkpoint, names: set[str]) -> str:
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
     if "model_type" in config or "architectures" in config:
         return "transformers"
-    weights = [file for file in checkpoint.files if not _SIDE_FILES.match(file.name)]
+    weights = [file for file in checkpoint.files if not is_side_file(file.name)]
     if len(weights) == 1:
         return file_kind(weights[0])
     if "config.json" in names and not weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,14 @@ KINDS = (
     "torch_export", "tfjs", "fasttext", "tokenizer", "unknown",
 )  # fmt: skip
 """Every value of `Checkpoint.kind`."""
+
+_SIDE_FILE = re.compile(r"^(optimizer|scheduler|scaler|rng_state|training_args|random_states)[^/]*\.(pt|bin|pth|pkl)$")
+
+
+def is_side_file(name: str) -> bool:
+    """Whether a file of a training run lies beside the weights and holds none: optimizer, scheduler, arguments, …"""
+    return _SIDE_FILE.match(name) is not None
+
 
 LEVELS = ("tensors_only", "needs_code", "suspicious", "not_verified", "dangerous")
 """What a pickle asks for, from least to worst; none of them means safe."""

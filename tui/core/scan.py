@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.assemble import is_checkpoint_directory, is_weight_name, read_directory, read_one_file
-from tui.core.checkpoint import Checkpoint
+from tui.core.checkpoint import Checkpoint, is_side_file
 from tui.core.files import kind_of
 from tui.core.problems import Problem
 
@@ -23,8 +23,6 @@ MAX_DEPTH = 40
 MAX_ENTRIES = 2_000_000
 SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".cache", ".venv", "venv", "site-packages", ".locks"})
 """Directories in which nobody keeps checkpoints and which hold many files."""
-
-_STANDALONE = frozenset(["optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin", "optimizer.bin"])
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def _rows(here: Path, label: str, entries: list[os.DirEntry[str]]) -> Iterator[F
         return
     yield from odd
     for name in sorted(files):
-        if is_weight_name(name) and name not in _STANDALONE:
+        if is_weight_name(name) and not is_side_file(name):
             yield Found(_label(label, name), here / name, False)
 
 

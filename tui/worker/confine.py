@@ -33,7 +33,7 @@ _SYSTEM = (
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _GPU = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/dri", "/dev/shm")
-_GPU_READ = ("/proc/driver/nvidia", "/sys/module/nvidia", "/sys/bus/pci", "/etc/nvidia", "/opt/cuda")
+_GPU_READ = ("/proc/driver/nvidia", "/sys/module/nvidia", "/sys/bus/pci", "/etc/nvidia")
 
 _DENIED = {
     "x86_64": (
@@ -119,12 +119,22 @@ def library_paths() -> list[str]:
     found = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))]
     found += site.getsitepackages()
     found += [entry for entry in sys.path if entry and os.path.isdir(entry)]
+    found += [target for entry in sys.path for target in _linked(entry)]
     out = []
     for path in found:
         real = os.path.realpath(path)
         if real != "/" and not (home + "/").startswith(real + "/"):
             out.append(real)
     return list(dict.fromkeys(out))
+
+
+def _linked(place: str) -> list[str]:
+    """Where the links of a package directory lead: some installers link packages instead of copying them."""
+    try:
+        with os.scandir(place) as entries:
+            return [os.path.realpath(entry.path) for entry in entries if entry.is_symlink()]
+    except OSError:
+        return []
 
 
 def _landlock(readable: list[str], writable: list[str], gpu: bool, notes: list[str]) -> bool:

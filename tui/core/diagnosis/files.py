@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui.core.checkpoint import is_side_file
 from tui.core.diagnosis.make import fetch_again, fetch_pointer, finding
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
@@ -24,7 +25,6 @@ _REFETCH = frozenset(
         "file-not-a-checkpoint", "tokenizer-json-invalid",
     }
 )  # fmt: skip
-_SIDE = ("optimizer", "scheduler", "rng_state", "training_args", "scaler")
 
 
 def damaged(evidence: Evidence) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
         return usual
     if checkpoint.weights.files and name in checkpoint.by_name and name not in checkpoint.weights.files:
         return "warning"
-    if name.startswith(_SIDE):
+    if is_side_file(name):
         return "warning"
     if name in checkpoint.json_files and name not in ("config.json", checkpoint.weights.index, "adapter_config.json"):
         return "warning"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from tui.core.checkpoint import is_side_file
 from tui.core.diagnosis.make import finding
 from tui.core.text import listing, printable
 
@@ -37,9 +38,7 @@ def levels(evidence: Evidence) -> Iterator[Finding]:
 
 def _counts(checkpoint: Checkpoint, file: FileReport) -> bool:
     """Whether the verdict's loader reads this file."""
-    return file in checkpoint.weight_files and not file.name.startswith(
-        ("training_args", "optimizer", "scheduler", "rng")
-    )
+    return file in checkpoint.weight_files and not is_side_file(file.name)
 
 
 def code_needed(evidence: Evidence) -> Iterator[Finding]:
