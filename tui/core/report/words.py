@@ -29,6 +29,8 @@ def _unknown(triage: Triage) -> str:
     """Why nothing can be said."""
     if triage.basis == "files" and triage.checkpoint.kind == "transformers":
         return "files are in order, the loader was not asked"
+    if any(item.rule == "security-pickle-globals" for item in triage.findings):
+        return "dangerous: do not load it"
     if any(item.severity == "error" for item in triage.findings):
         return "not known: see the findings"
     return "not known whether it loads"
