@@ -24,6 +24,8 @@ from tui.triage.ask import Asker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tui.core.compare import Comparison
+
 SMALL: dict[str, int] = {
     "hidden_size": 32, "d_model": 32, "n_embd": 32, "dim": 32, "embed_dim": 32, "intermediate_size": 48, "d_ff": 48,
     "ffn_dim": 48, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "hidden_dim": 48, "num_hidden_layers": 2,
@@ -142,18 +144,27 @@ async def _case(asker: Asker, model_type: str, name: str, place: Path, damage: s
     if damage == "wrong_class":
         loaded_as = "GPT2LMHeadModel" if model_type == "bert" else "BertForTokenClassification"
     checkpoint = read_directory(place, str(place))
-    predicted = await asker.compare(checkpoint, loaded_as, mode="live", fields=False, candidates=False)
     real = await asyncio.to_thread(_load, loaded_as, place)
-    ours = {
+    details = []
+    for mode in ("live", "audit"):
+        predicted = await asker.compare(checkpoint, loaded_as, mode=mode, fields=False, candidates=False)
+        ours = _answer(predicted, with_sets=real["missing"] is not None)
+        if ours != real:
+            details.append(f"{mode}: {_difference(ours, real)}")
+    detail = "; ".join(details)
+    return Case(model_type, name, damage, not detail, detail)
+
+
+def _answer(predicted: Comparison, with_sets: bool) -> dict[str, Any]:
+    """The exception and the sets; no sets where the real load gave none."""
+    return {
         "error": predicted.error[0] if predicted.error else None,
-        "missing": sorted(predicted.missing),
-        "unexpected": sorted(predicted.unexpected),
-        "mismatched": sorted([item.key, list(item.checkpoint), list(item.model)] for item in predicted.mismatched),
+        "missing": sorted(predicted.missing) if with_sets else None,
+        "unexpected": sorted(predicted.unexpected) if with_sets else None,
+        "mismatched": sorted([item.key, list(item.checkpoint), list(item.model)] for item in predicted.mismatched)
+        if with_sets
+        else None,
     }
-    if real["missing"] is None:
-        ours.update(missing=None, unexpected=None, mismatched=None)
-    detail = "" if ours == real else _difference(ours, real)
-    return Case(model_type, loaded_as if damage == "wrong_class" else name, damage, not detail, detail)
 
 
 def _load(name: str, place: Path) -> dict[str, Any]:
