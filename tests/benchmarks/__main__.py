@@ -115,18 +115,15 @@ def comparison(place: Path) -> Iterator[Row]:
 async def _edits(root: Path) -> float:
     """Median seconds from an edit to its answer."""
     from tui.core.assemble import read_directory
-    from tui.core.compare import edited
     from tui.loading.worker import Worker
     from tui.triage.ask import Asker
 
     checkpoint = read_directory(root, str(root))
-    assert checkpoint.config is not None
-    config = checkpoint.config.mapping
     worker = Worker()
     asker = Asker(worker)
 
     async def ask(value: int) -> Comparison:
-        changed = edited(config, {"intermediate_size": value})
+        changed = {"intermediate_size": value}
         return await asker.compare(checkpoint, None, changed, mode="live", fields=False, candidates=False)
 
     try:

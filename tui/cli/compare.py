@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
-from tui.core.compare import Comparison, edited, from_files, parse_setting, to_json
+from tui.core.compare import Comparison, from_files, parse_setting, to_json
 from tui.core.text import printable, shape_text
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
@@ -43,12 +43,9 @@ def command(path: str, model_class: str | None, settings: tuple[str, ...], pytho
 async def _ask(
     checkpoint: Checkpoint, model_class: str | None, changes: dict[str, Any], python: str | None
 ) -> Comparison:
-    config = None
-    if changes:
-        config = edited(checkpoint.config.mapping if checkpoint.config else {}, changes)
     worker = Worker(python)
     try:
-        return await Asker(worker).compare(checkpoint, model_class, config)
+        return await Asker(worker).compare(checkpoint, model_class, changes)
     except WorkerError as error:
         return from_files(checkpoint, error.message)
     finally:

@@ -44,6 +44,15 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Blamed:
+    """A config value that the class refuses: with its default instead, the class builds."""
+
+    field: str
+    value: Any
+    default: Any
+
+
+@dataclass(frozen=True)
 class Row:
     """One tensor of the model or of the file, with both names and both shapes."""
 
@@ -89,6 +98,22 @@ class Comparison:
     """`live`, `audit` or `files`: by which way it was answered."""
 
     not_audited: str = ""
+    disagreement: tuple[str, ...] = ()
+    """In what the live answer differed from the public loader's, which is the one shown."""
+
+    undecided: tuple[str, ...] = ()
+    """What the answer depends on besides names and shapes, a sentence each."""
+
+    blamed: tuple[Blamed, ...] = ()
+    """The config values at which the class cannot be built."""
+
+    unknown_fields: tuple[tuple[str, str], ...] = ()
+    """Config keys that the class does not know, with the field each resembles or an empty string."""
+
+    edited: dict[str, Any] | None = None
+    """The config after the edits, as its class means them; `None` where nothing was edited."""
+
+    edit_notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @cached_property
@@ -143,6 +168,12 @@ def from_answer(answer: dict[str, Any]) -> Comparison:
         covered_parameters=answer.get("covered_parameters"),
         path=str(answer.get("path", "live")),
         not_audited=str(answer.get("not_audited", "")),
+        disagreement=tuple(answer.get("disagreement") or ()),
+        undecided=tuple(answer.get("undecided") or ()),
+        blamed=tuple(Blamed(item["field"], item["value"], item["default"]) for item in answer.get("blamed") or ()),
+        unknown_fields=tuple((pair[0], pair[1]) for pair in answer.get("unknown_fields") or ()),
+        edited=answer.get("edited"),
+        edit_notes=tuple(answer.get("edit_notes") or ()),
         seconds=float(answer.get("seconds") or 0.0),
     )
 
@@ -224,6 +255,16 @@ def to_json(comparison: Comparison, path: str) -> dict[str, Any]:
             for item in comparison.fields
         ],
         "candidates": [dict(item) for item in comparison.candidates],
+        "blamed": [
+            {"field": item.field, "value": finite(item.value), "default": finite(item.default)}
+            for item in comparison.blamed
+        ],
+        "unknown_fields": [{"field": field, "resembles": close or None} for field, close in comparison.unknown_fields],
+        "edit_notes": list(comparison.edit_notes),
+        "ties_undecided": [list(pair) for pair in comparison.ties_unknown],
+        "undecided": list(comparison.undecided),
+        "disagreement": list(comparison.disagreement),
+        "not_audited": comparison.not_audited or None,
         "model_parameters": comparison.model_parameters,
         "covered_parameters": comparison.covered_parameters,
     }

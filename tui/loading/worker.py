@@ -100,6 +100,9 @@ class Worker:
         except TimeoutError:
             await self.close()
             raise WorkerError(f"the worker did not answer {operation} in {timeout:.0f} s and was ended") from None
+        except asyncio.CancelledError:
+            child.withdraw(number)
+            raise
         finally:
             self._pending.pop(number, None)
 

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.compare import Comparison, config_text, from_answer, from_files
+from tui.core.compare import Comparison, edited, from_answer, from_files
 from tui.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ class Asker:
         self,
         checkpoint: Checkpoint,
         model_class: str | None = None,
-        config: dict[str, Any] | None = None,
+        changes: dict[str, Any] | None = None,
         *,
         mode: str = "audit",
         fields: bool = True,
         candidates: bool = True,
     ) -> Comparison:
-        """What the loader would collect and raise; `config` replaces the file's where it is given."""
+        """What the loader would collect and raise, with dotted config keys set as `changes` say."""
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
-        request = await asyncio.to_thread(self._request, checkpoint, model_class, config)
-        absurd = absurd_value(request["values"])
+        request = await asyncio.to_thread(self._request, checkpoint, model_class, changes)
+        absurd = absurd_value(edited(request["values"], changes or {}))
         if absurd:
             return not_tried(checkpoint, model_class, absurd, str(environment.packages.get("transformers", "")))
         request.update(mode=mode, fields=fields, candidates=candidates)
@@ -64,20 +64,19 @@ class Asker:
         return await asyncio.to_thread(_finished, answer, checkpoint)
 
     def _request(
-        self, checkpoint: Checkpoint, model_class: str | None, config: dict[str, Any] | None
+        self, checkpoint: Checkpoint, model_class: str | None, changes: dict[str, Any] | None
     ) -> dict[str, Any]:
         document = checkpoint.config
         text: str | None = None
         values: dict[str, Any] = {}
-        if config is not None:
-            text, values = config_text(config), config
-        elif document is not None and document.text:
+        if document is not None and document.text:
             text, values = document.text, document.mapping
         error = weights_error(checkpoint)
         return {
             "class": model_class,
             "config": text,
             "values": values,
+            "changes": changes or None,
             "shown": _SHOWN,
             "weights_error": list(error) if error is not None else None,
             "key": "" if error is not None else header_digest(checkpoint),
@@ -216,5 +215,7 @@ def header_digest(checkpoint: Checkpoint) -> str:
 
 
 def _digest(request: dict[str, Any], *options: Any) -> str:
-    text = repr((request["class"], request["config"], request["weights_error"], request["key"], options))
+    text = repr(
+        (request["class"], request["config"], request["changes"], request["weights_error"], request["key"], options)
+    )
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()

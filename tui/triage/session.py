@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.compare import Comparison, edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, estimate
 from tui.core.report.model import Report, Triage, triage_of
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tui.core.checkpoint import Checkpoint
+    from tui.core.compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,7 @@ class Session:
         """The comparison under the edits of a checkpoint."""
         checkpoint = self.triages[path].checkpoint
         now = self.edit(path)
-        config = checkpoint.config.mapping if checkpoint.config is not None else {}
-        changed = edited(config, now.mapping) if now.changes else None
-        comparison = await self.asker.compare(checkpoint, now.model_class, changed, mode=mode, candidates=False)
+        comparison = await self.asker.compare(checkpoint, now.model_class, now.mapping, mode=mode, candidates=False)
         self.compared[path] = comparison
         return comparison
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ckptriage_worker import audit, configs, direct, quantizers
+from ckptriage_worker import audit, configs, direct, edits, quantizers
 from ckptriage_worker.configs import Stop
 from ckptriage_worker.libraries import error_of, has, transformers
 
@@ -12,89 +12,107 @@ if TYPE_CHECKING:
     from ckptriage_worker.states import State
 
 
-def compare(request: dict[str, Any], state: State | None) -> dict[str, Any]:
-    """What the loader would collect and raise for the request's class and config.
+class Comparing:
+    """One comparison: the live answer, and what is still to be asked of the public loader."""
 
-    `request`: `class` (name or None), `config` (text or None), `values` (the parsed config), `shown` (the user's path),
-    `weights_error` (`[type, message]` where the loader fails on the files), `mode` (`live` or `audit`).
-    """
-    values = request.get("values") or {}
-    name = request.get("class") or configs.default_class(values)
-    answer: dict[str, Any] = {
-        "source": f"transformers {transformers().__version__}",
-        "model_class": name,
-        "stage": "done",
-        "error": None,
-        "missing": [],
-        "unexpected": [],
-        "mismatched": [],
-        "matched": 0,
-        "path": "live",
-    }
-    try:
-        cls, config, replacements = configs.resolve(name, request.get("config"), request.get("shown") or "")
-        answer["model_class"] = cls.__name__
-        answer["config_class"] = type(config).__name__
-        _weights(request, state, cls, config, replacements, answer)
-    except Stop as stop:
-        _stopped(answer, stop)
-    answer["loads"] = answer["error"] is None
-    return answer
+    def __init__(self, request: dict[str, Any], state: State | None) -> None:
+        """`request`: `class` (name or None), `config` (text or None), `values` (the parsed config), `changes` (dotted
+        keys to set), `shown` (the user's path), `weights_error` (`[type, message]` where the loader fails on the
+        files), `mode` (`live` or `audit`).
+        """
+        self.request = request
+        self.state = state
+        self.own: direct.Outcome | None = None
+        self.official: tuple[Any, Any] | None = None
+        """Class and config to ask the public loader with, `None` where it is not to be asked."""
 
+        values = request.get("values") or {}
+        name = request.get("class") or configs.default_class(values)
+        self.answer: dict[str, Any] = {
+            "source": f"transformers {transformers().__version__}",
+            "model_class": name,
+            "stage": "done",
+            "error": None,
+            "missing": [],
+            "unexpected": [],
+            "mismatched": [],
+            "matched": 0,
+            "path": "live",
+        }
+        try:
+            edits.apply(request, name, self.answer)
+            cls, config, _ = configs.resolve(name, request.get("config"), request.get("shown") or "")
+            self.answer["model_class"] = cls.__name__
+            self.answer["config_class"] = type(config).__name__
+            self._weights(cls, config)
+        except Stop as stop:
+            _stopped(self.answer, stop)
 
-def _weights(
-    request: dict[str, Any],
-    state: State | None,
-    cls: Any,
-    config: Any,
-    replacements: dict[str, str],
-    answer: dict[str, Any],
-) -> None:
-    """Quantizer, files, build, bookkeeping: in the loader's order."""
-    try:
-        quantizer, config = quantizers.pick(config)
-    except Exception as error:
-        raise Stop("quantizer", error)
-    if request.get("weights_error") or state is None:
-        kind, message = request.get("weights_error") or ["OSError", "no weights were found"]
-        answer["stage"] = "files"
-        answer["error"] = {"type": kind, "message": message}
-        return
-    outcome = _outcome(request, state, cls, config, quantizer, answer)
-    raised = outcome.error()
-    if raised is not None:
-        answer["stage"] = "weights"
-        answer["error"] = raised
-    _fill(answer, outcome, state)
+    def _weights(self, cls: Any, config: Any) -> None:
+        """Quantizer, files, build, bookkeeping: in the loader's order."""
+        try:
+            quantizer, config = quantizers.pick(config)
+        except Exception as error:
+            raise Stop("quantizer", error)
+        self.answer["undecided"] = quantizers.undecided(quantizer)
+        if self.request.get("weights_error") or self.state is None:
+            kind, message = self.request.get("weights_error") or ["OSError", "no weights were found"]
+            self.answer["stage"] = "files"
+            self.answer["error"] = {"type": kind, "message": message}
+            return
+        live, can_audit = direct.applies(), has("accelerate")
+        if not live and not can_audit:
+            raise Stop("build", RuntimeError("this transformers has no live path, and accelerate is not installed"))
+        audited = self.request.get("mode") == "audit" or not live
+        if audited and can_audit:
+            self.official = (cls, config)
+        elif audited:
+            self.answer["not_audited"] = "accelerate is not in this environment"
+        if live and (quantizer is None or self.official is None):
+            self.own = _guarded(direct.compare, cls, config, self.state, quantizer)
+            _fill(self.answer, self.own, self.state)
 
+    def ask_officially(self) -> dict[str, Any]:
+        """What the public loader collects or raises, as JSON; meant for a process of its own."""
+        if self.official is None or self.state is None:
+            raise ValueError("there is nothing to ask the public loader")
+        try:
+            return {"outcome": _guarded(audit.compare, *self.official, self.state).as_json()}
+        except Stop as stop:
+            return {"stop": error_of(stop.error), "stage": stop.stage}
 
-def _outcome(
-    request: dict[str, Any], state: State, cls: Any, config: Any, quantizer: Any, answer: dict[str, Any]
-) -> direct.Outcome:
-    """The live path, the audit, or both, as asked and as the environment allows."""
-    live = direct.applies()
-    can_audit = has("accelerate")
-    if request.get("mode") == "audit" and can_audit:
-        official = _guarded(audit.compare, cls, config, state)
-        if live and quantizer is None:
-            own = _guarded(direct.compare, cls, config, state)
-            answer["disagreement"] = _differences(own, official)
-            official.sources, official.renamed = own.sources, own.renamed
-            official.tied, official.ties_unknown = own.tied, own.ties_unknown
-            official.shapes = official.shapes or own.shapes
-            if own.ties_unknown and any(target in own.mismatched for target, _ in own.ties_unknown):
-                official.missing, official.unexpected = own.missing, own.unexpected
-                answer["disagreement"] = []
-        answer["path"] = "audit"
-        return official
-    if not live and not can_audit:
-        raise Stop("build", RuntimeError("this transformers has no live path, and accelerate is not installed"))
-    if not live:
-        answer["path"] = "audit"
-        return _guarded(audit.compare, cls, config, state)
-    if request.get("mode") == "audit":
-        answer["not_audited"] = "accelerate is not in this environment"
-    return _guarded(direct.compare, cls, config, state, quantizer)
+    def settle(self, said: dict[str, Any] | None, reason: str = "") -> None:
+        """Take the public loader's answer, which wins; without one the live answer stands and says why."""
+        if self.official is None or self.state is None:
+            return
+        if said is None:
+            self.answer["not_audited"] = reason
+            if self.own is None:
+                _stopped(self.answer, Stop("build", RuntimeError(f"the loader could not be asked: {reason}")))
+            return
+        self.answer["path"] = "audit"
+        if "stop" in said:
+            if self.own is not None and (self.own.error() or {}).get("type") != said["stop"]["type"]:
+                self.answer["disagreement"] = [f"the loader raises {said['stop']['type']}, the live path does not"]
+            self.answer.update(missing=[], unexpected=[], mismatched=[], rows=[], matched=0)
+            self.answer.update(stage=said["stage"], error=said["stop"])
+            return
+        official = direct.Outcome.of_json(said["outcome"])
+        if self.own is None:
+            official.sources = {name: [name] for name in official.shapes if name in self.state.meta}
+            _fill(self.answer, official, self.state)
+            return
+        unequal_ties = any(target in self.own.mismatched for target, _ in self.own.ties_unknown)
+        differs = [] if unequal_ties else _differences(self.own, official)
+        if differs:
+            self.answer["disagreement"] = differs
+            official.adopt(self.own)
+            _fill(self.answer, official, self.state)
+
+    def finished(self) -> dict[str, Any]:
+        """The answer, with whether the plain call returns a model."""
+        self.answer["loads"] = self.answer["error"] is None
+        return self.answer
 
 
 def _guarded(function: Any, *arguments: Any) -> direct.Outcome:
@@ -111,6 +129,8 @@ def _differences(own: direct.Outcome, official: direct.Outcome) -> list[str]:
     for name in ("missing", "unexpected"):
         if getattr(own, name) != getattr(official, name):
             out.append(f"{name}: {sorted(getattr(own, name) ^ getattr(official, name))[:20]}")
+    if set(own.conversion) != set(official.conversion):
+        out.append(f"conversion: {sorted(set(own.conversion) ^ set(official.conversion))[:20]}")
     if set(own.mismatched) != set(official.mismatched):
         out.append(f"mismatched: {sorted(set(own.mismatched) ^ set(official.mismatched))[:20]}")
     return out
@@ -118,6 +138,8 @@ def _differences(own: direct.Outcome, official: direct.Outcome) -> list[str]:
 
 def _fill(answer: dict[str, Any], outcome: direct.Outcome, state: State) -> None:
     """Sets and rows, sorted, since the loader's order is that of sets."""
+    answer["error"] = outcome.error()
+    answer["stage"] = "weights" if answer["error"] is not None else "done"
     answer["missing"] = sorted(outcome.missing)
     answer["unexpected"] = sorted(outcome.unexpected)
     answer["mismatched"] = [

@@ -54,6 +54,33 @@ class Outcome:
         self.ties_unknown: list[tuple[str, str]] = []
         self.parameters: dict[str, int] = {}
 
+    def as_json(self) -> dict[str, Any]:
+        """What was collected, without the sources, which only the live path knows."""
+        return {
+            "missing": sorted(self.missing),
+            "unexpected": sorted(self.unexpected),
+            "mismatched": self.mismatched,
+            "conversion": self.conversion,
+            "shapes": self.shapes,
+            "parameters": self.parameters,
+        }
+
+    @classmethod
+    def of_json(cls, value: dict[str, Any]) -> Outcome:
+        """The inverse of `as_json`."""
+        outcome = cls()
+        outcome.missing, outcome.unexpected = set(value["missing"]), set(value["unexpected"])
+        outcome.mismatched = {key: (pair[0], pair[1]) for key, pair in value["mismatched"].items()}
+        outcome.conversion = value["conversion"]
+        outcome.shapes, outcome.parameters = value["shapes"], value["parameters"]
+        return outcome
+
+    def adopt(self, own: Outcome) -> None:
+        """Take over what only the live path knows: sources, new names, ties."""
+        self.sources, self.renamed = own.sources, own.renamed
+        self.tied, self.ties_unknown = own.tied, own.ties_unknown
+        self.shapes = self.shapes or own.shapes
+
     def error(self) -> dict[str, str] | None:
         """What the plain call raises, `None` where it returns a model."""
         if self.crash is not None:

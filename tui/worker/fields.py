@@ -12,15 +12,50 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ckptriage_worker import configs, direct
+from ckptriage_worker import blame, configs, direct, edits, witness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ckptriage_worker.states import State
 
 _BUDGET = 6.0
 _MOST_FIELDS = 4
+_FEW = 3000
+"""Rows of a model that is built in milliseconds, so that its fields may be probed."""
+
 _INDEX = re.compile(r"\.(\d+)\.")
 _LABELS = "num_labels"
+
+
+def behind(request: dict[str, Any], state: State | None, answer: dict[str, Any]) -> dict[str, Any]:
+    """`fields` for the answer: what explains its differences, or the value at which the class cannot be built."""
+    if state is None or not direct.applies():
+        return {}
+    if answer["stage"] in ("done", "weights"):
+        return {"fields": explain(request, state, answer)}
+    if answer["stage"] in ("config", "build"):
+        return blame.at_fault(request, state, answer)
+    return {}
+
+
+def full_values(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The config file's values on top of the class's defaults, so that a field which the file leaves out is found."""
+    config_class = edits.class_of(name, values)
+    try:
+        defaults = config_class().to_dict()
+    except Exception:  # a class without usable defaults
+        return copy.deepcopy(values)
+    aliases = getattr(config_class, "attribute_map", None) or {}
+    spelled = {aliases.get(key, key) for key in values}
+    out = copy.deepcopy(values)
+    for key, value in defaults.items():
+        if key not in values and key not in spelled and isinstance(value, (int, bool)):
+            out[key] = value
+        elif isinstance(value, dict) and isinstance(out.get(key), dict) and "model_type" in value:
+            part = {inner: number for inner, number in value.items() if isinstance(number, (int, bool))}
+            out[key] = {**part, **out[key]}
+    return out
 
 
 def explain(request: dict[str, Any], state: State, answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -37,7 +72,7 @@ def explain(request: dict[str, Any], state: State, answer: dict[str, Any]) -> li
     deadline = time.monotonic() + _BUDGET
     name = answer["model_class"]
     found: list[dict[str, Any]] = []
-    current = copy.deepcopy(values)
+    current = full_values(name, values)
     while base and len(found) < _MOST_FIELDS and time.monotonic() < deadline:
         best = _best(name, current, state, answer, base, deadline)
         if best is None:
@@ -61,21 +96,40 @@ def _best(
 ) -> tuple[Any, ...] | None:
     """The candidate that leaves the fewest differences, or `None` where none helps."""
     best = None
-    for field, old, new, edited in _candidates(values, answer):
+    for field, old, new, edited in _all_candidates(name, values, state, answer, deadline):
         if time.monotonic() > deadline:
             break
-        tried = _evaluate(name, edited, state)
+        tried = evaluate(name, edited, state)
         if tried is None:
             continue
         left = _differing(tried)
         if len(left) < len(base) and (best is None or len(left) < len(best[4])):
             best = (field, old, new, edited, left, tried)
-            if not left:
+            if not left or len(left) * 3 < len(base):
                 break
     return best
 
 
-def _evaluate(name: str, values: dict[str, Any], state: State) -> dict[str, Any] | None:
+def _all_candidates(
+    name: str, values: dict[str, Any], state: State, answer: dict[str, Any], deadline: float
+) -> Iterator[tuple[str, Any, Any, dict[str, Any]]]:
+    """Values read off the sizes first; those that take building the class more than once only after them."""
+    yield from _candidates(values, answer)
+    wanted = witness.wanted_sizes(answer)
+    small = sum(1 for _ in answer.get("rows", ())) <= _FEW
+    if wanted and small:
+        for path, value, _ in witness.Prober(name, state, deadline).solve(values, wanted)[:6]:
+            old = _value_at(values, path)
+            yield ".".join(path), old, value, witness.with_value(values, path, value)
+
+
+def _value_at(values: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def evaluate(name: str, values: dict[str, Any], state: State) -> dict[str, Any] | None:
     """The comparison under edited values; `None` where the class cannot be built."""
     try:
         cls, config, _ = configs.resolve(name, json.dumps(values), "")
@@ -89,6 +143,7 @@ def _evaluate(name: str, values: dict[str, Any], state: State) -> dict[str, Any]
         "missing": sorted(outcome.missing),
         "unexpected": sorted(outcome.unexpected),
         "mismatched": mismatched,
+        "matched": len([key for key in outcome.sources if key not in outcome.mismatched]),
         "model_class": name,
         "rows": [[key] for key in outcome.shapes],
     }
@@ -104,8 +159,8 @@ def _candidates(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[st
     out = []
     for (have, need), _ in wanted.most_common(12):
         out.extend(_with_value(values, have, need))
-    out.extend(_with_layers(values, answer))
-    out.extend(_with_switches(values, answer))
+    out.extend(with_layers(values, answer))
+    out.extend(with_switches(values, answer))
     return out[:40]
 
 
@@ -133,8 +188,8 @@ def _label_count(values: dict[str, Any]) -> int:
 
 
 def _relabelled(values: dict[str, Any], count: int) -> dict[str, Any]:
-    edited = {key: value for key, value in values.items() if key not in ("id2label", "label2id")}
-    edited[_LABELS] = count
+    edited = copy.deepcopy(values)
+    edits.relabel(edited, count)
     return edited
 
 
@@ -156,14 +211,13 @@ def _edited(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[s
     part = edited
     for key in path[:-1]:
         part = part[key]
+    if path[-1] in edits.LAYER_COUNTS:
+        edits.resize_layers(part, part[path[-1]], value)
     part[path[-1]] = value
-    if path[-1] in ("num_hidden_layers", "n_layer", "num_layers") and isinstance(part.get("layer_types"), list):
-        types = part["layer_types"]
-        part["layer_types"] = (types * (value // max(len(types), 1) + 1))[:value] if types else types
     return edited
 
 
-def _with_layers(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
+def with_layers(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
     """Counts of layers: indices in the file against indices in the model."""
     missing = _index_sets(answer.get("missing", []))
     unexpected = _index_sets(answer.get("unexpected", []))
@@ -171,7 +225,7 @@ def _with_layers(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[s
     out = []
     for stem, indices in model.items():
         have = len(indices)
-        if stem in unexpected and min(unexpected[stem]) >= have:
+        if stem in unexpected and max(unexpected[stem]) >= have:
             need = max(unexpected[stem]) + 1
         elif stem in missing and max(missing[stem]) == have - 1:
             need = have - len(missing[stem])
@@ -193,13 +247,17 @@ def _index_sets(keys: list[str]) -> dict[str, set[int]]:
     return out
 
 
-def _with_switches(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
+def with_switches(values: dict[str, Any], answer: dict[str, Any]) -> list[tuple[str, Any, Any, dict[str, Any]]]:
     """Tying and biases: switches that decide whether keys exist."""
     out: list[tuple[str, Any, Any, dict[str, Any]]] = []
     for key, value in values.items():
         if isinstance(value, bool) and ("tie" in key or "bias" in key):
             out.append((key, value, not value, _edited(values, (key,), not value)))
     missing = answer.get("missing", [])
+    if values.get("feed_forward_proj") == "relu" and any(".wi_0." in key for key in answer.get("unexpected", [])):
+        derived = ("is_gated_act", "dense_act_fn")
+        gated = {key: value for key, value in values.items() if key not in derived}
+        out.append(("feed_forward_proj", "relu", "gated-gelu", dict(gated, feed_forward_proj="gated-gelu")))
     if "tie_word_embeddings" not in values and any(
         name.endswith(("lm_head.weight", "decoder.weight")) for name in missing
     ):

@@ -1,15 +1,25 @@
-"""The warm worker: answers comparisons, tokenizers and class lists until its pipe closes."""
+"""The warm worker: answers comparisons, tokenizers and class lists until its pipe closes.
+
+A comparison that is audited goes on in a copy of this process (`forked`), so that the next question need not wait and
+what the public loader builds is not kept. A request whose answer nobody wants any more is dropped.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from ckptriage_worker.channel import Channel
-from ckptriage_worker.libraries import error_of, python_version, versions
+from ckptriage_worker.libraries import error_of, has, python_version, versions
+
+if TYPE_CHECKING:
+    from ckptriage_worker.answers import Comparing
+    from ckptriage_worker.forked import Forked
 
 _MOST_OPEN = 64
+_AUDIT_SECONDS = 90.0
 
 
 class Server:
@@ -18,6 +28,8 @@ class Server:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.opened: dict[str, Any] = {}
+        self.queue: deque[dict[str, Any]] = deque()
+        self.audit: Audited | None = None
 
     def hello(self) -> None:
         """Say who this is, before anything heavy is imported."""
@@ -26,8 +38,6 @@ class Server:
     def warm(self) -> None:
         """Import the libraries now, so that the first question is answered quickly."""
         started = time.monotonic()
-        from ckptriage_worker.libraries import has
-
         if not (has("torch") and has("transformers")):
             self.channel.send("ready", available=False, reason="torch or transformers is not installed", seconds=0.0)
             return
@@ -40,8 +50,67 @@ class Server:
             return
         self.channel.send("ready", available=True, reason="", seconds=time.monotonic() - started)
 
+    def serve(self) -> None:
+        """Answer until the app closes its end or says quit."""
+        while not self.channel.closed:
+            self._wait()
+            message = self._next()
+            if message is None:
+                continue
+            if message.get("op") == "quit":
+                return
+            self._answer(message)
+
+    def _wait(self) -> None:
+        """Take what has arrived: requests, withdrawals, and the answer of an audit."""
+        descriptors = [self.audit.copy.descriptor] if self.audit is not None else []
+        timeout: float | None = None
+        if self._next(peek=True) is not None:
+            timeout = 0.0
+        elif self.audit is not None:
+            timeout = max(self.audit.copy.deadline - time.monotonic(), 0.0)
+        messages, ready = self.channel.arrived(descriptors, timeout)
+        for message in messages:
+            if message.get("op") == "drop":
+                self._drop(message.get("id", -1))
+            else:
+                self.queue.append(message)
+        audit = self.audit
+        if audit is None:
+            return
+        if (ready and audit.copy.read()) or time.monotonic() > audit.copy.deadline:
+            self.audit = None
+            self._finish(audit.number, audit.message, audit.comparing, audit.copy.answer())
+
+    def _next(self, peek: bool = False) -> dict[str, Any] | None:
+        """The first request that can be answered now: while an audit runs, another audit waits."""
+        for place, message in enumerate(self.queue):
+            if self.audit is not None and message.get("op") == "compare" and message.get("mode") == "audit":
+                continue
+            if not peek:
+                del self.queue[place]
+            return message
+        return None
+
+    def _drop(self, number: int) -> None:
+        """Forget a request; an audit that runs for it is ended."""
+        self.queue = deque(message for message in self.queue if message.get("id") != number)
+        if self.audit is not None and self.audit.number == number:
+            self.audit.copy.end()
+            self.audit = None
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        number = message.get("id", 0)
+        try:
+            if message.get("op") == "compare":
+                self._compare(number, message)
+            else:
+                self.channel.send("result", number, answer=self.handle(message))
+        except Exception as error:  # the seam of the worker: any failure is an answer
+            self.channel.send("failed", number, error=error_of(error))
+
     def handle(self, message: dict[str, Any]) -> Any:
-        """The answer to one request."""
+        """The answer to one request other than a comparison."""
         operation = message.get("op")
         if operation == "open":
             from ckptriage_worker.states import State
@@ -50,12 +119,14 @@ class Server:
                 self.opened.clear()
             self.opened[message["key"]] = State(message["tensors"], message.get("first", 0), message.get("others", []))
             return {"opened": len(message["tensors"])}
-        if operation == "compare":
-            return self.compare(message)
         if operation == "classes":
             from ckptriage_worker import candidates
 
             return {"candidates": candidates.rank(message, self.opened.get(message.get("key", "")))}
+        if operation == "draft":
+            from ckptriage_worker import draft
+
+            return draft.recover(message, self.opened[message["key"]])
         if operation == "tokenizer":
             from ckptriage_worker import tokenizer
 
@@ -66,36 +137,56 @@ class Server:
             return {"names": imports.look_up(message.get("names") or [])}
         raise ValueError(f"unknown operation {operation!r}")
 
-    def compare(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A comparison, with the fields behind it where asked."""
-        from ckptriage_worker import answers, candidates, fields
+    def _compare(self, number: int, message: dict[str, Any]) -> None:
+        """The live answer; where the public loader is to be asked too, the answer waits for it."""
+        from ckptriage_worker import forked
+        from ckptriage_worker.answers import Comparing
 
         key = message.get("key", "")
         if key and key not in self.opened:
-            return {"unopened": key}
-        state = self.opened.get(key)
+            self.channel.send("result", number, answer={"unopened": key})
+            return
         started = time.monotonic()
-        answer = answers.compare(message, state)
-        answer["seconds"] = time.monotonic() - started
-        if message.get("fields") and state is not None and answer["stage"] in ("done", "weights"):
-            answer["fields"] = fields.explain(message, state, answer)
-        if message.get("candidates"):
-            answer["candidates"] = candidates.rank(message, state)
-        return answer
+        comparing = Comparing(message, self.opened.get(key))
+        comparing.answer["seconds"] = time.monotonic() - started
+        if comparing.official is None:
+            self._finish(number, message, comparing, None)
+        elif forked.possible():
+            copy = forked.Forked(comparing.ask_officially, _AUDIT_SECONDS)
+            self.audit = Audited(number, message, comparing, copy)
+        else:
+            self._finish(number, message, comparing, comparing.ask_officially())
+
+    def _finish(self, number: int, message: dict[str, Any], comparing: Comparing, said: dict[str, Any] | None) -> None:
+        """Settle the answer, add the fields and classes behind it, and send it."""
+        from ckptriage_worker import candidates, fields
+
+        try:
+            comparing.settle(said, f"it gave no answer within {_AUDIT_SECONDS:.0f} s or ended")
+            answer = comparing.finished()
+            if message.get("fields"):
+                answer.update(fields.behind(message, comparing.state, answer))
+            if message.get("candidates"):
+                answer["candidates"] = candidates.rank(message, comparing.state)
+            self.channel.send("result", number, answer=answer)
+        except Exception as error:  # the seam of the worker: any failure is an answer
+            self.channel.send("failed", number, error=error_of(error))
+
+
+class Audited:
+    """A comparison whose audit runs in a copy of this process."""
+
+    def __init__(self, number: int, message: dict[str, Any], comparing: Comparing, copy: Forked) -> None:
+        self.number = number
+        self.message = message
+        self.comparing = comparing
+        self.copy = copy
 
 
 def run(requests: int, events: int) -> int:
     """Serve until the app goes away."""
-    channel = Channel(requests, events)
-    server = Server(channel)
+    server = Server(Channel(requests, events))
     server.hello()
     server.warm()
-    for message in channel.requests():
-        if message.get("op") == "quit":
-            break
-        number = message.get("id", 0)
-        try:
-            channel.send("result", number, answer=server.handle(message))
-        except Exception as error:  # the seam of the worker: any failure is an answer
-            channel.send("failed", number, error=error_of(error))
+    server.serve()
     return 0
