@@ -83,7 +83,7 @@ def build() -> dict[str, Any]:
     for count, (model_type, name) in enumerate(classes()):
         found = family(model_type, name)
         if found is not None:
-            rows.append((model_type, name, *found))
+            rows.append((getattr(transformers, name).config_class.model_type, name, *found))
         print(f"\r{count} classes, {len(rows)} built", end="", file=sys.stderr)
     patterns = sorted(set().union(*(always | sometimes for _, _, always, sometimes in rows)))
     place = {pattern: number for number, pattern in enumerate(patterns)}

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui.core.json_text import finite
-from tui.core.text import shape_text
+from tui.core.text import listing, shape_text
 from tui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,36 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A config recovered from the weights; a proposal, never written unasked."""
+
+    model_type: str
+    model_class: str
+    likeness: float
+    """How much the tensor names are those of this class, 0 to 1."""
+
+    differences: int
+    """Keys that do not match under the draft."""
+
+    config: dict[str, Any]
+    marks: dict[str, str]
+    """Each field of the draft: `inferred` from a size, `guessed` by custom, or the class's `default`."""
+
+    def marked(self, mark: str) -> list[str]:
+        """The fields that carry a mark."""
+        return [field for field, held in self.marks.items() if held == mark]
+
+    def words(self) -> str:
+        """The draft in a sentence."""
+        inferred, guessed = self.marked("inferred"), self.marked("guessed")
+        fits = "everything matches" if not self.differences else f"{self.differences:,} keys do not match"
+        return (
+            f"{self.model_class} ({self.model_type}): {len(inferred)} fields inferred, {len(guessed)} guessed"
+            f"{f' ({listing(guessed)})' if guessed else ''}, the rest default; {fits}"
+        )
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What `CLASS.from_pretrained(…, ignore_mismatched_sizes=True)` collects, and what the plain call raises."""
 
@@ -114,6 +144,12 @@ class Comparison:
     """The config after the edits, as its class means them; `None` where nothing was edited."""
 
     edit_notes: tuple[str, ...] = ()
+    drafts: tuple[Draft, ...] = ()
+    """Configs recovered from the weights, best first, where the checkpoint has none that names its family."""
+
+    drafted: Comparison | None = None
+    """The comparison under the best draft."""
+
     seconds: float = 0.0
 
     @cached_property
@@ -221,6 +257,21 @@ def _rows(
     return tuple(sorted(rows, key=lambda row: order[row.status]))
 
 
+def drafts_of(answer: dict[str, Any]) -> tuple[Draft, ...]:
+    """The worker's recovered configs."""
+    return tuple(
+        Draft(
+            str(item["model_type"]),
+            str(item["class"]),
+            float(item["likeness"]),
+            int(item["differences"]),
+            item["config"],
+            item["marks"],
+        )
+        for item in answer.get("drafts") or ()
+    )
+
+
 def from_files(checkpoint: Checkpoint, reason: str) -> Comparison:
     """Where no loader can be asked: what files alone tell, and why it is no more."""
     names = (checkpoint.config.mapping if checkpoint.config else {}).get("architectures")
@@ -265,9 +316,30 @@ def to_json(comparison: Comparison, path: str) -> dict[str, Any]:
         "undecided": list(comparison.undecided),
         "disagreement": list(comparison.disagreement),
         "not_audited": comparison.not_audited or None,
+        "drafts": [
+            _draft_json(item, comparison.drafted if place == 0 else None)
+            for place, item in enumerate(comparison.drafts)
+        ],
         "model_parameters": comparison.model_parameters,
         "covered_parameters": comparison.covered_parameters,
     }
+
+
+def _draft_json(draft: Draft, under: Comparison | None) -> dict[str, Any]:
+    """A recovered config, with the comparison under it where it was made."""
+    out: dict[str, Any] = {
+        "model_type": draft.model_type,
+        "class": draft.model_class,
+        "likeness": draft.likeness,
+        "differences": draft.differences,
+        "config": finite(draft.config),
+        "marks": draft.marks,
+    }
+    if under is not None:
+        kept = ("loads", "error", "matched", "missing", "unexpected", "mismatched")
+        full = to_json(under, "")
+        out["comparison"] = {key: full[key] for key in kept}
+    return out
 
 
 _NUMBER = re.compile(r"(?<![^.])(\d+)(?![^.])")

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _DIGITS = re.compile(r"(?<![^.])\d+(?![^.])")
 _WRAPPERS = ("", "module.", "_orig_mod.", "model.")
+_COMMON = (
+    "bert", "roberta", "distilbert", "gpt2", "t5", "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral",
+    "gemma2", "gemma3_text", "phi3", "deepseek_v3", "vit", "whisper", "clip", "electra", "albert", "xlm-roberta", "bart", "mt5",
+)  # fmt: skip
+"""Of classes that store the same names, those that most files come from are tried first."""
+
 LEAST = 0.35
 """A likeness below this is chance: most classes share a few names."""
 
@@ -85,4 +91,9 @@ def _rank(patterns: set[str], wrapper: str) -> list[Family]:
         likeness = shared / (foreign + len(known | always))
         if likeness >= LEAST:
             out.append(Family(model_type, name, round(likeness, 4), wrapper))
-    return sorted(out, key=lambda item: (-item.likeness, item.model_type, item.model_class))
+    return sorted(out, key=_likest_first)
+
+
+def _likest_first(item: Family) -> tuple[float, int, str, str]:
+    common = _COMMON.index(item.model_type) if item.model_type in _COMMON else len(_COMMON)
+    return (-item.likeness, common, item.model_type, item.model_class)

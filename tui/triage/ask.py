@@ -7,11 +7,12 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.compare import Comparison, edited, from_answer, from_files
+from tui.core.compare import Comparison, config_text, drafts_of, edited, from_answer, from_files
 from tui.errors import WorkerError
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
+    from tui.core.compare import Draft
     from tui.core.tensors import Tensor
     from tui.loading.worker import Worker
 
@@ -36,15 +37,19 @@ class Asker:
         model_class: str | None = None,
         changes: dict[str, Any] | None = None,
         *,
+        base: dict[str, Any] | None = None,
         mode: str = "audit",
         fields: bool = True,
         candidates: bool = True,
     ) -> Comparison:
-        """What the loader would collect and raise, with dotted config keys set as `changes` say."""
+        """What the loader would collect and raise, with dotted config keys set as `changes` say.
+
+        `base` is used in place of the file's config.
+        """
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
-        request = await asyncio.to_thread(self._request, checkpoint, model_class, changes)
+        request = await asyncio.to_thread(self._request, checkpoint, model_class, changes, base)
         absurd = absurd_value(edited(request["values"], changes or {}))
         if absurd:
             return not_tried(checkpoint, model_class, absurd, str(environment.packages.get("transformers", "")))
@@ -61,17 +66,61 @@ class Asker:
             if len(self._answers) > 512:
                 self._answers.clear()
             self._answers[memo] = answer
-        return await asyncio.to_thread(_finished, answer, checkpoint)
+        comparison = await asyncio.to_thread(_finished, answer, checkpoint)
+        if candidates and base is None and not changes and needs_draft(checkpoint):
+            return await self._with_draft(comparison, checkpoint, model_class)
+        return comparison
+
+    async def _with_draft(self, comparison: Comparison, checkpoint: Checkpoint, model_class: str | None) -> Comparison:
+        """The comparison with configs recovered from the weights, and the comparison under the best of them."""
+        drafts = await self.drafts(checkpoint, model_class)
+        if not drafts:
+            return comparison
+        best = drafts[0]
+        under = await self.compare(checkpoint, best.model_class, base=best.config, candidates=False)
+        total = max(len(loader_tensors(checkpoint)), 1)
+        ranked = tuple(
+            {"class": item.model_class, "matched": round(1 - min(item.differences / total, 1), 4)} for item in drafts
+        )
+        return replace(comparison, drafts=drafts, drafted=under, candidates=ranked)
+
+    async def drafts(self, checkpoint: Checkpoint, model_class: str | None = None) -> tuple[Draft, ...]:
+        """Configs recovered from the weights, best first; empty where the tensor names are of no known family."""
+        from tui.core import families
+
+        names = [tensor.name for tensor in loader_tensors(checkpoint)]
+        ranked = await asyncio.to_thread(families.rank, names)
+        if model_class is not None:
+            ranked = [item for item in ranked if item.model_class == model_class] or ranked
+        if not ranked or ranked[0].wrapper:
+            return ()
+        key = header_digest(checkpoint)
+        memo = f"draft {key} {model_class}"
+        answer = self._answers.get(memo)
+        if answer is None:
+            if key not in self.worker.opened:
+                await self._open(checkpoint, key)
+            wanted = [[item.model_type, item.model_class, item.likeness] for item in ranked]
+            answer = self._answers[memo] = await self.worker.request("draft", key=key, families=wanted)
+        return drafts_of(answer)
 
     def _request(
-        self, checkpoint: Checkpoint, model_class: str | None, changes: dict[str, Any] | None
+        self,
+        checkpoint: Checkpoint,
+        model_class: str | None,
+        changes: dict[str, Any] | None,
+        base: dict[str, Any] | None,
     ) -> dict[str, Any]:
         document = checkpoint.config
         text: str | None = None
         values: dict[str, Any] = {}
-        if document is not None and document.text:
+        if base is not None:
+            text, values = config_text(base), base
+        elif document is not None and document.text:
             text, values = document.text, document.mapping
         error = weights_error(checkpoint)
+        if base is not None and checkpoint.is_file and _readable(checkpoint):
+            error = None
         return {
             "class": model_class,
             "config": text,
@@ -126,6 +175,21 @@ class Asker:
             return None
         found = answer.get("names")
         return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else None
+
+
+def needs_draft(checkpoint: Checkpoint) -> bool:
+    """Whether the config that names the family is absent while the weights can be read."""
+    document = checkpoint.config
+    broken = document is not None and document.problem is not None
+    named = document is not None and bool(document.mapping.get("model_type"))
+    return not broken and not named and _readable(checkpoint)
+
+
+def _readable(checkpoint: Checkpoint) -> bool:
+    """Whether the tensors' names and shapes are known and the loader could read their bytes."""
+    error = weights_error(checkpoint)
+    alone = checkpoint.is_file and all(file.fatal is None for file in checkpoint.weight_files)
+    return bool(loader_tensors(checkpoint)) and (error is None or alone)
 
 
 MOST_MODULES = 20_000

@@ -107,7 +107,16 @@ class Session:
         """The comparison under the edits of a checkpoint."""
         checkpoint = self.triages[path].checkpoint
         now = self.edit(path)
-        comparison = await self.asker.compare(checkpoint, now.model_class, now.mapping, mode=mode, candidates=False)
+        triaged = self.triages[path].comparison
+        draft = triaged.drafts[0] if triaged is not None and triaged.drafts else None
+        comparison = await self.asker.compare(
+            checkpoint,
+            now.model_class or (draft.model_class if draft is not None else None),
+            now.mapping,
+            base=draft.config if draft is not None else None,
+            mode=mode,
+            candidates=False,
+        )
         self.compared[path] = comparison
         return comparison
 

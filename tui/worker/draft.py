@@ -17,8 +17,11 @@ from ckptriage_worker import configs, edits, fields, witness
 if TYPE_CHECKING:
     from ckptriage_worker.states import State
 
-_BUDGET = 20.0
-_MOST = 5
+_BUDGET = 8.0
+_MOST = 6
+_TIE = 0.03
+"""Families whose likeness differs by less are told apart by how well their sizes fit."""
+
 _ROUNDS = 8
 _FEW_LAYERS = 4
 _HEAD_SIZES = (64, 128, 32, 256, 96, 80, 112, 48, 16, 8)
@@ -33,15 +36,23 @@ def recover(request: dict[str, Any], state: State) -> dict[str, Any]:
     `request["families"]` holds `[model type, class, likeness]`, likest first.
     """
     deadline = time.monotonic() + _BUDGET
-    drafts = []
-    for model_type, name, likeness in (request.get("families") or [])[:_MOST]:
+    families = (request.get("families") or [])[:_MOST]
+    drafts: list[dict[str, Any]] = []
+    for model_type, name, likeness in families:
         left = deadline - time.monotonic()
-        if left < 0:
+        fits = any(not item["differences"] for item in drafts)
+        if drafts and (left < 0 or (fits and likeness < families[0][2] - _TIE)):
             break
         made = Draft(model_type, name, state, time.monotonic() + max(left / 2, 3.0)).made()
         if made is not None:
             drafts.append(dict(made, likeness=likeness))
-    return {"drafts": sorted(drafts, key=lambda item: (item["differences"], -item["likeness"]))}
+    return {"drafts": sorted(drafts, key=_likest_first)}
+
+
+def _likest_first(item: dict[str, Any]) -> tuple[int, float, int]:
+    """Fewest differences, likest names, then the class from whose defaults the fewest sizes differ."""
+    changed = sum(1 for mark in item["marks"].values() if mark != "default")
+    return (item["differences"], -round(item["likeness"], 2), changed)
 
 
 class Draft:
