@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
-from tui.core.compare import Comparison, from_files, parse_setting, to_json
+from tui.core.compare import Comparison, config_text, explained, from_files, parse_setting, to_json
 from tui.core.text import printable, shape_text
-from tui.errors import WorkerError
+from tui.errors import UsageError, WorkerError
 from tui.loading.worker import Worker
 from tui.triage.ask import Asker
+from tui.triage.own import checked, compare_own
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -22,22 +24,60 @@ if TYPE_CHECKING:
 @click.argument("path")
 @class_option
 @set_option
+@click.option("--code", metavar="DIR", help="Where a class of your own lies; with --class package.module:Name.")
+@click.option(
+    "--save-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the edited config, or the one recovered from the weights, to a new file.",
+)
 @python_option
 @json_option
-def command(path: str, model_class: str | None, settings: tuple[str, ...], python: str | None, as_json: bool) -> int:
+def command(
+    path: str,
+    model_class: str | None,
+    settings: tuple[str, ...],
+    code: str | None,
+    save_config: Path | None,
+    python: str | None,
+    as_json: bool,
+) -> int:
     """Config against weights, as the loader sees it.
+
+    A class of your own (--class package.module:Name --code DIR) is imported and built in a confined child.
 
     Exit: 0 all match, 1 differences or the loader would raise, 2 bad usage.
     """
     checkpoint = one_checkpoint(path)
     changes = dict(parse_setting(text) for text in settings)
-    comparison = asyncio.run(_ask(checkpoint, model_class, changes, python))
+    checked(model_class, code)
+    if model_class is not None and code is not None:
+        comparison = asyncio.run(compare_own(checkpoint, model_class, code, python))
+    else:
+        comparison = asyncio.run(_ask(checkpoint, model_class, changes, python))
+    if save_config is not None:
+        _save(comparison, save_config)
     if as_json:
         write_json(to_json(comparison, checkpoint.path))
     else:
         write_text(to_text(comparison, checkpoint.path))
     differs = comparison.missing or comparison.unexpected or comparison.mismatched
     return 0 if comparison.loads and not differs else 1
+
+
+def _save(comparison: Comparison, target: Path) -> None:
+    """Write the config that the comparison was made under; never over a file that is there."""
+    config = comparison.edited or (comparison.drafts[0].config if comparison.drafts else None)
+    if config is None:
+        raise UsageError("there is no edited or recovered config to save", "edit with --set KEY=VALUE")
+    try:
+        with target.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(config_text(config))
+    except FileExistsError:
+        raise UsageError(f"{target} is there already", "choose another name") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror or error}") from None
+    click.echo(f"written: {printable(str(target))}", err=True)
 
 
 async def _ask(
@@ -56,31 +96,35 @@ def to_text(comparison: Comparison, path: str) -> str:
     """The comparison for reading: the answer, the fields, then the differences folded."""
     lines = [f"{printable(path, 240)}  {comparison.model_class or 'no class'}  ({comparison.source})"]
     if comparison.error is not None:
-        lines.append(f"  {printable(comparison.error[0])}: {printable(comparison.error[1], 800)}")
+        kind, message = comparison.error
+        first, *more = message.strip().splitlines() or [""]
+        lines.append(f"  {printable(kind)}: {printable(first, 800)}")
+        lines += [f"    {printable(words.strip(), 800)}" for words in more[:20]]
     elif comparison.loads:
         lines.append("  loads")
-    lines.append(
-        f"  {comparison.matched:,} match, {len(comparison.missing):,} missing, "
-        f"{len(comparison.unexpected):,} unexpected, "
-        f"{len(comparison.mismatched):,} mismatched"
-    )
-    for item in comparison.fields:
-        lines.append(
-            f"  {item.field}: config {printable(str(item.config))}, weights {item.weights}; "
-            f"with {item.field} {item.weights}, {item.keys:,} more keys match"
-        )
-    for group in comparison.differences:
-        row = group.first
-        times = f" × {group.count}" if group.count > 1 else ""
-        lines.append(
-            f"    {row.status:<10} {printable(group.name, 160)}{times}  file {shape_text(row.checkpoint)}  "
-            f"model {shape_text(row.model)}"
-        )
-    if comparison.not_audited:
-        lines.append(f"  not audited: {printable(comparison.not_audited)}")
+    lines += [f"  {words}" for words in explained(comparison)]
+    lines += _counted(comparison)
+    if comparison.drafted is not None and comparison.drafts:
+        lines.append(f"  config recovered from the weights: {comparison.drafts[0].words()}")
+        lines += [f"  {item}" for item in _counted(comparison.drafted)]
     better = [item for item in comparison.candidates if isinstance(item.get("matched"), float)][:5]
     if better:
         lines.append(
             "  classes that fit: " + ", ".join(f"{item['class']} {item['matched'] * 100:.0f} %" for item in better)
         )
     return "\n".join(lines) + "\n"
+
+
+def _counted(comparison: Comparison) -> list[str]:
+    """How many keys match, and the differences folded."""
+    lines = [
+        f"  {comparison.matched:,} match, {len(comparison.missing):,} missing, "
+        f"{len(comparison.unexpected):,} unexpected, {len(comparison.mismatched):,} mismatched"
+    ]
+    for group in comparison.differences:
+        row = group.first
+        times = f" × {group.count}" if group.count > 1 else ""
+        held = "–" if row.status == "missing" else shape_text(row.checkpoint)
+        wanted = "–" if row.status == "unexpected" else shape_text(row.model)
+        lines.append(f"    {row.status:<10} {printable(group.name, 160)}{times}  file {held}  model {wanted}")
+    return lines

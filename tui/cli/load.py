@@ -26,6 +26,7 @@ from tui.triage.load import (
     refusal,
     refused,
 )
+from tui.triage.own import checked
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -61,7 +62,7 @@ class Size(click.ParamType[int]):
 @click.command("load")
 @click.argument("path")
 @class_option
-@click.option("--code", metavar="DIR", help="Where the class of your own lies: not there yet, see the change log.")
+@click.option("--code", metavar="DIR", help="Where a class of your own lies; with --class package.module:Name.")
 @set_option
 @click.option("--tokenizer", metavar="PATH", help="The tokenizer for --forward.")
 @click.option("--loader", type=click.Choice(LOADERS), help="For formats with several.")
@@ -81,10 +82,9 @@ class Size(click.ParamType[int]):
 @json_option
 def command(path: str, as_json: bool, **given: object) -> int:
     """A real load attempt, streamed. Exit: 0 loaded, 1 not (refused too), 2 bad usage."""
-    if given.get("code"):
-        raise click.UsageError("--code is not there yet")
     checkpoint = one_checkpoint(path)
     options = _options(given)
+    checked(options.model_class, options.code)
     return asyncio.run(_run(checkpoint, options, as_json))
 
 
@@ -92,7 +92,7 @@ def _options(given: dict[str, object]) -> LoadOptions:
     settings = given.get("settings")
     changes = dict(parse_setting(str(text)) for text in settings) if isinstance(settings, tuple) else {}
     keys = (
-        "model_class", "loader", "tokenizer", "dtype", "device", "forward", "unpickle", "trust_remote_code",
+        "model_class", "code", "loader", "tokenizer", "dtype", "device", "forward", "unpickle", "trust_remote_code",
         "trust_this_file", "python", "timeout", "memory_limit",
     )  # fmt: skip
     values: dict[str, Any] = {key: given[key] for key in keys}
@@ -117,7 +117,7 @@ async def _run(checkpoint: Checkpoint, options: LoadOptions, as_json: bool) -> i
 
 async def _predict(checkpoint: Checkpoint, options: LoadOptions) -> Triage | None:
     """What the triage says, before anything is loaded."""
-    if options.changes:
+    if options.changes or options.code:
         return None
     asked = Options(model_class=options.model_class, python=options.python)
     try:

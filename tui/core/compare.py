@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui.core.json_text import finite
-from tui.core.text import listing, shape_text
+from tui.core.text import listing, printable
 from tui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,6 +144,9 @@ class Comparison:
     """The config after the edits, as its class means them; `None` where nothing was edited."""
 
     edit_notes: tuple[str, ...] = ()
+    prefixes: tuple[tuple[str, bool, int], ...] = ()
+    """For a class of the user's own: (prefix, whether it is put on rather than off, differences left), best first."""
+
     drafts: tuple[Draft, ...] = ()
     """Configs recovered from the weights, best first, where the checkpoint has none that names its family."""
 
@@ -210,6 +213,7 @@ def from_answer(answer: dict[str, Any]) -> Comparison:
         unknown_fields=tuple((pair[0], pair[1]) for pair in answer.get("unknown_fields") or ()),
         edited=answer.get("edited"),
         edit_notes=tuple(answer.get("edit_notes") or ()),
+        prefixes=tuple((item["prefix"], item["add"], item["differences"]) for item in answer.get("prefixes") or ()),
         seconds=float(answer.get("seconds") or 0.0),
     )
 
@@ -250,11 +254,47 @@ def _rows(
             rows.append(Row(key, (), "ok", model, None, note))
         else:
             rows.append(Row(key, tuple(sources), "ok", model, first))
-    rows.extend(
-        Row(key, (back.get(key, key),), "unexpected", None, None, "not used by this class") for key in unexpected
-    )
+    shapes = answer.get("unexpected_shapes") or {}
+    for key in unexpected:
+        shape = shapes.get(key)
+        held = tuple(shape) if shape is not None else None
+        rows.append(Row(key, (back.get(key, key),), "unexpected", None, held, "not used by this class"))
     order = {"mismatch": 0, "conversion": 1, "missing": 2, "unexpected": 3, "ok": 4}
     return tuple(sorted(rows, key=lambda row: order[row.status]))
+
+
+def explained(comparison: Comparison) -> list[str]:
+    """What stands behind the answer, a sentence each; command line and view show the same."""
+    out = [
+        f"{item.field}: config {_plain(item.config)}, weights {_plain(item.weights)}; "
+        f"with {item.field} {_plain(item.weights)}, {item.keys:,} more keys match"
+        for item in comparison.fields
+    ]
+    out += [
+        f"{item.field} {_plain(item.value)} is refused; with the class's default {_plain(item.default)} it builds"
+        for item in comparison.blamed
+    ]
+    out += comparison.edit_notes
+    for name, close in comparison.unknown_fields:
+        meant = f"; meant {close}?" if close else ""
+        out.append(f"{printable(name, 80)} is no field of this class, which ignores it{meant}")
+    for prefix, add, left in comparison.prefixes[:1]:
+        done = "put before" if add else "taken off"
+        out.append(f"with {prefix!r} {done} every name, {left:,} differences are left")
+    out += comparison.undecided
+    out += [
+        f"{target} and {source} are tied and both in the file: whether their bytes are equal is not known"
+        for target, source in comparison.ties_unknown[:3]
+    ]
+    if comparison.not_audited:
+        out.append(f"not audited: {comparison.not_audited}")
+    if comparison.disagreement:
+        out.append("the live answer differed from the public loader's, which is shown: " + comparison.disagreement[0])
+    return [printable(words, 400) for words in out]
+
+
+def _plain(value: Any) -> str:
+    return printable(str(value), 60)
 
 
 def drafts_of(answer: dict[str, Any]) -> tuple[Draft, ...]:
@@ -382,11 +422,6 @@ def fold_names(names: list[str]) -> str:
         values = sorted({int(part[place]) for part in parts})
         out[place] = str(values[0]) if len(values) == 1 else f"{{{values[0]}…{values[-1]}}}"
     return "".join(out)
-
-
-def row_words(row: Row) -> str:
-    """A row as a line of text."""
-    return f"{row.status:<10} {row.key}  model {shape_text(row.model)}  file {shape_text(row.checkpoint)}"
 
 
 def edited(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

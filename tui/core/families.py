@@ -21,7 +21,8 @@ _DIGITS = re.compile(r"(?<![^.])\d+(?![^.])")
 _WRAPPERS = ("", "module.", "_orig_mod.", "model.")
 _COMMON = (
     "bert", "roberta", "distilbert", "gpt2", "t5", "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral",
-    "gemma2", "gemma3_text", "phi3", "deepseek_v3", "vit", "whisper", "clip", "electra", "albert", "xlm-roberta", "bart", "mt5",
+    "gemma2", "gemma3_text", "phi3", "deepseek_v3", "vit", "whisper", "clip", "electra", "albert",
+    "xlm-roberta", "bart", "mt5",
 )  # fmt: skip
 """Of classes that store the same names, those that most files come from are tried first."""
 

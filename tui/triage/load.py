@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import LEVELS, Checkpoint
-from tui.core.compare import config_text, edited
 from tui.core.diagnosis.evidence import Outcome
 from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.loading.isolation import can_isolate
 from tui.triage.flow import Options, gather
+from tui.triage.own import container_of, recorded_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,9 @@ class LoadOptions:
     """What a load attempt is asked to do."""
 
     model_class: str | None = None
+    code: str | None = None
+    """Where the class of the user's own lies; `model_class` is then `package.module:Name`."""
+
     loader: str | None = None
     changes: dict[str, Any] | None = None
     tokenizer: str | None = None
@@ -61,6 +64,8 @@ def loader_for(checkpoint: Checkpoint, options: LoadOptions) -> str | None:
 def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
     """Why the attempt is not made, empty where it is."""
     loader = loader_for(checkpoint, options)
+    if options.code is not None:
+        return _own_refusal(options)
     if loader is None:
         return f"there is no loader for a {checkpoint.kind} checkpoint yet"
     if loader in ("torch", "pickle") and not checkpoint.weight_files:
@@ -79,6 +84,13 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
     return ""
 
 
+def _own_refusal(options: LoadOptions) -> str:
+    """Why a class of the user's own is not run, empty where it is."""
+    if not options.trust_this_file and not can_isolate():
+        return "this system cannot isolate the child from your files; --trust-this-file runs your class all the same"
+    return ""
+
+
 def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
     """The request to the child."""
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
@@ -90,10 +102,14 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
         "op": "load",
         "loader": loader,
         "path": str(path),
-        "paths": [str(root / file.name) for file in checkpoint.weight_files] if loader == "safetensors" else None,
+        "paths": [str(root / file.name) for file in checkpoint.weight_files],
         "class": options.model_class,
         "values": config,
-        "config": config_text(edited(config, options.changes)) if options.changes else None,
+        "changes": options.changes,
+        "code": str(Path(options.code).absolute()) if options.code else None,
+        "root": str(root),
+        "container": container_of(checkpoint),
+        "arguments": recorded_arguments(checkpoint),
         "dtype": options.dtype,
         "device": options.device,
         "forward": options.forward,
@@ -113,7 +129,8 @@ def _readable(checkpoint: Checkpoint, options: LoadOptions) -> list[str]:
     links = [str((root / name).resolve()) for name in names if (root / name).is_symlink()]
     own = [str(root / name) for name in names] if checkpoint.is_file else [str(root)]
     tokenizer = [str(Path(options.tokenizer).absolute())] if options.tokenizer else []
-    return [*own, *links, *tokenizer]
+    code = [str(Path(options.code).absolute())] if options.code else []
+    return [*own, *links, *tokenizer, *code]
 
 
 def make_attempt(

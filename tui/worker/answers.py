@@ -70,7 +70,7 @@ class Comparing:
             self.answer["not_audited"] = "accelerate is not in this environment"
         if live and (quantizer is None or self.official is None):
             self.own = _guarded(direct.compare, cls, config, self.state, quantizer)
-            _fill(self.answer, self.own, self.state)
+            fill(self.answer, self.own, self.state)
 
     def ask_officially(self) -> dict[str, Any]:
         """What the public loader collects or raises, as JSON; meant for a process of its own."""
@@ -100,14 +100,14 @@ class Comparing:
         official = direct.Outcome.of_json(said["outcome"])
         if self.own is None:
             official.sources = {name: [name] for name in official.shapes if name in self.state.meta}
-            _fill(self.answer, official, self.state)
+            fill(self.answer, official, self.state)
             return
         unequal_ties = any(target in self.own.mismatched for target, _ in self.own.ties_unknown)
         differs = [] if unequal_ties else _differences(self.own, official)
         if differs:
             self.answer["disagreement"] = differs
             official.adopt(self.own)
-            _fill(self.answer, official, self.state)
+            fill(self.answer, official, self.state)
 
     def finished(self) -> dict[str, Any]:
         """The answer, with whether the plain call returns a model."""
@@ -136,7 +136,7 @@ def _differences(own: direct.Outcome, official: direct.Outcome) -> list[str]:
     return out
 
 
-def _fill(answer: dict[str, Any], outcome: direct.Outcome, state: State) -> None:
+def fill(answer: dict[str, Any], outcome: direct.Outcome, state: State) -> None:
     """Sets and rows, sorted, since the loader's order is that of sets."""
     answer["error"] = outcome.error()
     answer["stage"] = "weights" if answer["error"] is not None else "done"
@@ -149,6 +149,8 @@ def _fill(answer: dict[str, Any], outcome: direct.Outcome, state: State) -> None
     good = [key for key in outcome.sources if key not in outcome.mismatched and key not in outcome.conversion]
     answer["matched"] = len(good)
     answer["renamed"] = outcome.renamed
+    back = {new: old for old, new in outcome.renamed.items()}
+    answer["unexpected_shapes"] = {key: state.shape(back.get(key, key)) for key in sorted(outcome.unexpected)}
     answer["tied"] = [list(pair) for pair in outcome.tied]
     answer["ties_unknown"] = [list(pair) for pair in outcome.ties_unknown]
     tied = {target for target, source in outcome.tied if source in outcome.sources or target in outcome.sources}

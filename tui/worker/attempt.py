@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import Any
 
-from ckptriage_worker import confine, watch
+from ckptriage_worker import confine, own, watch
 from ckptriage_worker.channel import Channel
 from ckptriage_worker.libraries import error_of, versions
 
@@ -32,6 +32,12 @@ class Attempt:
 
     def run(self) -> dict[str, Any]:
         """Load as asked; the answer holds what came back."""
+        if self.request.get("op") == "compare":
+            self.enter("build")
+            return own.compare(self.request)
+        if self.request.get("code"):
+            self.enter("load")
+            return own.load(self.request)
         loader = self.request.get("loader") or "transformers"
         if loader == "transformers":
             return self._transformers()
@@ -57,7 +63,7 @@ class Attempt:
             keywords["trust_remote_code"] = True
         if self.request.get("dtype") not in (None, "auto"):
             keywords["dtype"] = getattr(torch, self.request["dtype"])
-        if self.request.get("config") is not None:
+        if self.request.get("changes"):
             keywords["config"] = self._edited_config(cls)
         self.enter("load")
         model, info = cls.from_pretrained(path, **keywords)
@@ -90,9 +96,15 @@ class Attempt:
 
     def _edited_config(self, cls: Any) -> Any:
         """An edited config, read by the library from a place of its own."""
-        from ckptriage_worker.configs import resolve
+        import json
 
-        return resolve(cls.__name__, self.request["config"], self.request["path"])[1]
+        from ckptriage_worker import configs, edits
+
+        values = self.request.get("values") or {}
+        changed, notes = edits.changed(values, self.request["changes"], edits.class_of(cls.__name__, values))
+        for words in notes:
+            self.channel.send("tried", words=words)
+        return configs.resolve(cls.__name__, json.dumps(changed), self.request["path"])[1]
 
     def _torch(self) -> dict[str, Any]:
         """`torch.load(weights_only=True)` on the CPU; the full unpickler only with consent."""

@@ -84,7 +84,7 @@ def resolve(name: str, text: str | None, shown: str) -> tuple[Any, Any, dict[str
                 return (*_automatic(library, cls, place), replacements)
             if not is_model_class(cls):
                 raise TypeError(f"{name} is no model class")
-            return cls, _concrete(cls, place), replacements
+            return cls, concrete(cls, place), replacements
         except Stop as stop:
             raise Stop(stop.stage, _renamed(stop.error, replacements), stop.cls)
         except Exception as error:
@@ -99,7 +99,7 @@ def _renamed(error: BaseException, replacements: dict[str, str]) -> BaseExceptio
     return type(type(error).__name__, (Exception,), {})(message)
 
 
-def _concrete(cls: Any, place: str) -> Any:
+def concrete(cls: Any, place: str) -> Any:
     """The class's own config class reads the directory, whatever model type it names.
 
     An absent config.json gives the class's defaults, as in the library (`utils/hub.py` and `configuration_utils.py`).

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core.compare import explained
 from tui.core.text import middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tui.core.compare import Comparison, Fold, Row
+    from tui.core.compare import Comparison, Draft, Fold, Row
 
 _MARKS = {
     "mismatch": ("≠ MISMATCH", "bad"),
@@ -29,18 +30,20 @@ class Folding:
     comparison: Comparison
     differences: tuple[Fold, ...]
     matching: tuple[Fold, ...]
+    draft: Draft | None = None
+    """The recovered config under which this comparison was made."""
 
 
-def folded(comparison: Comparison) -> Folding:
+def folded(comparison: Comparison, draft: Draft | None = None) -> Folding:
     """Fold differences and matches apart."""
-    return Folding(
-        comparison,
-        comparison.differences,
-        comparison.matching,
-    )
+    return Folding(comparison, comparison.differences, comparison.matching, draft)
 
 
-def head(comparison: Comparison, changes: dict[str, object], note: str) -> list[Line]:
+TIES = "ties"
+"""Target of the row that compares the bytes of tied tensors."""
+
+
+def head(comparison: Comparison, changes: dict[str, object], note: str, width: int) -> list[Line]:
     """Class, source, counts, the loader's words, and the fields behind it."""
     how = {"audit": "audit ✓", "live": "live"}.get(comparison.path, "files only")
     speed = f"{comparison.seconds * 1000:.0f} ms · " if comparison.seconds else ""
@@ -58,14 +61,11 @@ def head(comparison: Comparison, changes: dict[str, object], note: str) -> list[
     if note:
         rows.append(line(span(note, "key")))
     rows.append(_counts(comparison))
-    for item in comparison.fields:
-        rows.append(
-            line(
-                span("→ ", "key"),
-                span(f"{item.field}: config {item.config}, weights {item.weights}", "key"),
-                span(f"; with {item.weights}, {item.keys:,} more keys match  f sets it", "dim"),
-            )
-        )
+    for place, words in enumerate(explained(comparison)):
+        of_field = place < len(comparison.fields)
+        rows += wrapped(f"{words}{'  (f sets it)' if place == 0 and of_field else ''}", width, "key", "→ ", "  ")
+    if comparison.ties_unknown:
+        rows.append(line(span("  enter here compares the bytes of tied tensors", "dim"), target=TIES))
     return rows
 
 
@@ -91,7 +91,16 @@ def rows(
     if folding is None:
         return [line(span(why or "the loader was not asked about this checkpoint", "dim"))]
     comparison = folding.comparison
-    out = head(comparison, changes, note)
+    out = head(comparison, changes, note, width)
+    if folding.draft is not None:
+        out += wrapped(
+            f"no config that names the family: compared under one recovered from the weights, {folding.draft.words()}",
+            width,
+            "key",
+            "◇ ",
+            "  ",
+        )
+        out.append(line(span("  s saves it elsewhere, e edits it, 5 shows where each value comes from", "dim")))
     if comparison.error is not None:
         out += wrapped(f"{comparison.error[0]}: {comparison.error[1]}", width, "bad", "✗ ", "  ")
     if comparison.source == "files":
@@ -190,8 +199,6 @@ def _row(row: Row, width: int, indent: str) -> Line:
 def _file_cell(row: Row) -> str:
     if row.status == "missing":
         return "–"
-    if row.status == "unexpected":
-        return "not used"
     return shape_text(row.checkpoint) if row.checkpoint is not None else "–"
 
 
