@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tui.core.compare import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, estimate
 from tui.core.report.model import Report, Triage, triage_of
@@ -14,6 +15,7 @@ from tui.loading.worker import EnvironmentInfo, Worker
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
+from tui.triage.own import compare_own
 from tui.triage.paths import existing
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tui.core.checkpoint import Checkpoint
-    from tui.core.compare import Comparison
+    from tui.core.compare import Comparison, Draft
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Edit:
 
     changes: tuple[tuple[str, Any], ...] = ()
     model_class: str | None = None
+    code: str | None = None
+    """Where a class of the user's own lies."""
 
     @property
     def mapping(self) -> dict[str, Any]:
@@ -39,6 +43,39 @@ class Edit:
     def with_change(self, key: str, value: Any) -> Edit:
         """One more change."""
         return replace(self, changes=(*self.changes, (key, value)))
+
+    def with_class(self, name: str, code: str | None = None) -> Edit:
+        """Another class."""
+        return replace(self, model_class=name, code=code)
+
+
+_USUAL = (
+    ("labels", ("num_labels",)),
+    ("vocabulary", ("vocab_size",)),
+    ("layers", ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")),
+    ("hidden size", ("hidden_size", "n_embd", "d_model", "dim")),
+    ("attention heads", ("num_attention_heads", "n_head", "num_heads")),
+    ("feed-forward size", ("intermediate_size", "n_inner", "d_ff", "ffn_dim")),
+    ("dtype", ("dtype", "torch_dtype")),
+    ("tied embeddings", ("tie_word_embeddings",)),
+)
+"""What people edit, under the names that the families give it."""
+
+
+def usual_values(config: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """(what it is, its dotted key, its value) of the usual fields that the config holds, at the top or in a part."""
+    labels = config.get("id2label")
+    out: list[tuple[str, str, Any]] = []
+    for label, names in _USUAL:
+        if label == "labels" and isinstance(labels, dict):
+            out.append((label, "num_labels", len(labels)))
+            continue
+        for prefix, part in (("", config), ("text_config.", config.get("text_config"))):
+            found = next((name for name in names if isinstance(part, dict) and name in part), None)
+            if found is not None and isinstance(part, dict):
+                out.append((label, prefix + found, part[found]))
+                break
+    return out
 
 
 class Session:
@@ -105,25 +142,72 @@ class Session:
 
     async def compare_edited(self, path: str, mode: str) -> Comparison:
         """The comparison under the edits of a checkpoint."""
-        checkpoint = self.triages[path].checkpoint
-        now = self.edit(path)
-        triaged = self.triages[path].comparison
-        draft = triaged.drafts[0] if triaged is not None and triaged.drafts else None
-        comparison = await self.asker.compare(
-            checkpoint,
-            now.model_class or (draft.model_class if draft is not None else None),
-            now.mapping,
-            base=draft.config if draft is not None else None,
-            mode=mode,
-            candidates=False,
-        )
+        comparison = await self._ask(path, self.edit(path), mode, fields=True)
         self.compared[path] = comparison
         return comparison
+
+    async def preview(self, path: str, edit: Edit) -> Comparison:
+        """The comparison under an edit that is still being typed."""
+        return await self._ask(path, edit, "live", fields=False)
+
+    async def _ask(self, path: str, edit: Edit, mode: str, fields: bool) -> Comparison:
+        checkpoint = self.triages[path].checkpoint
+        if edit.code is not None and edit.model_class is not None:
+            return await compare_own(checkpoint, edit.model_class, edit.code, self.options.python)
+        draft = self.draft(path)
+        return await self.asker.compare(
+            checkpoint,
+            edit.model_class or (draft.model_class if draft is not None else None),
+            edit.mapping,
+            base=draft.config if draft is not None else None,
+            mode=mode,
+            fields=fields,
+            candidates=False,
+        )
+
+    def draft(self, path: str) -> Draft | None:
+        """The config recovered from the weights, where the checkpoint has none."""
+        triage = self.triages.get(path)
+        comparison = triage.comparison if triage is not None else None
+        return comparison.drafts[0] if comparison is not None and comparison.drafts else None
+
+    def config(self, path: str) -> dict[str, Any]:
+        """The config as it is compared: edited, recovered, or as the file has it."""
+        compared = self.compared.get(path)
+        if compared is not None and compared.edited is not None:
+            return compared.edited
+        draft = self.draft(path)
+        if draft is not None:
+            return draft.config
+        document = self.triages[path].checkpoint.config
+        return document.mapping if document is not None else {}
+
+    def config_to_save(self, path: str) -> dict[str, Any] | None:
+        """The config that differs from the file's, `None` where none does."""
+        edit = self.edit(path)
+        if not edit.changes and self.draft(path) is None:
+            return None
+        compared = self.compared.get(path)
+        answered = compared is not None and compared.edited is not None
+        return self.config(path) if answered or not edit.changes else edited(self.config(path), edit.mapping)
+
+    def usual(self, path: str) -> list[tuple[str, str, Any]]:
+        """The values that are edited most: (what it is, its key, its value), those the weights contradict first."""
+        config = self.config(path)
+        comparison = self.comparison(path)
+        suggested = [
+            (f"{item.field} by the weights {item.weights}", item.field, item.config)
+            for item in (comparison.fields if comparison is not None else ())
+        ]
+        return suggested + usual_values(config)
 
     def comparison(self, path: str) -> Comparison | None:
         """The comparison to show: under the edits where there are any."""
         triage = self.triages.get(path)
-        return self.compared.get(path) or (triage.comparison if triage is not None else None)
+        if path in self.compared:
+            return self.compared[path]
+        comparison = triage.comparison if triage is not None else None
+        return comparison.drafted or comparison if comparison is not None else None
 
     async def tokenizer(self, path: str, text: str) -> dict[str, Any]:
         """What AutoTokenizer of the environment makes of the directory."""

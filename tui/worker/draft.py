@@ -64,6 +64,7 @@ class Draft:
         self.state = state
         self.deadline = deadline
         self.marks: dict[str, str] = {}
+        self.defaults: dict[str, Any] = {}
         self.prober = witness.Prober(name, state, deadline)
 
     def made(self) -> dict[str, Any] | None:
@@ -93,6 +94,7 @@ class Draft:
         values.pop("label2id", None)
         values["num_labels"] = len(labels) or 2
         values.pop("transformers_version", None)
+        self.defaults = values
         return {**values, "model_type": self.model_type, "architectures": [self.name]}
 
     def _names(
@@ -231,8 +233,17 @@ class Draft:
             "matched": answer["matched"],
             "differences": differing,
             "config": whole,
-            "marks": {key: self.marks.get(key, "default") for key in _leaves(whole)},
+            "marks": {key: self._mark(key, whole) for key in _leaves(whole)},
         }
+
+    def _mark(self, key: str, whole: dict[str, Any]) -> str:
+        """Where a value comes from; a size that was changed to suit another is a guess."""
+        if key in ("model_type", "architectures"):
+            return "inferred"
+        if key in self.marks:
+            return self.marks[key]
+        value = whole.get(key)
+        return "guessed" if key in witness.HEADS and value != self.defaults.get(key) else "default"
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
@@ -241,7 +252,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
     for key, value in values.items():
         if isinstance(value, dict) and key not in ("id2label", "label2id"):
             out.extend(_leaves(value, f"{prefix}{key}."))
-        else:
+        elif key != "label2id":
             out.append("num_labels" if key == "id2label" else prefix + key)
     return out
 

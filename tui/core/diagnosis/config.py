@@ -29,13 +29,21 @@ def missing_config(evidence: Evidence) -> Iterator[Finding]:
         return
     stem = _family(checkpoint)
     lines = ["there is no config.json", *_loader_says(evidence)]
-    if stem:
+    drafts = evidence.comparison.drafts if evidence.comparison is not None else ()
+    if drafts:
+        lines.append(f"recovered from the weights: {printable(drafts[0].words(), 300)}")
+    elif stem:
         lines.append(f"the tensor names are those of {stem}")
-    yield finding("config-missing-config", lines, fix=(f"{_copy_config(checkpoint)}",))
+    yield finding("config-missing-config", lines, fix=_config_fixes(checkpoint, bool(drafts)))
 
 
-def _copy_config(checkpoint: Checkpoint) -> str:
-    return f"hf download BASE_MODEL config.json --local-dir {shell(str(checkpoint.root))}"
+def _config_fixes(checkpoint: Checkpoint, recovered: bool) -> tuple[str, ...]:
+    """Write the recovered config where there is one; else, or where its guesses are not good enough, fetch the real."""
+    fetch = f"hf download BASE_MODEL config.json --local-dir {shell(str(checkpoint.root))}"
+    if not recovered:
+        return (fetch,)
+    target = str(checkpoint.root / "config.json")
+    return (shell("ckptriage", "compare", checkpoint.path, "--save-config", target), fetch)
 
 
 def _family(checkpoint: Checkpoint) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tui.core.checkpoint import Checkpoint
+    from tui.core.compare import Comparison, Draft
     from tui.core.estimate import Available, Estimate
     from tui.core.tensors import Tensor
 
@@ -49,36 +50,78 @@ def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
     return Lazy(len(found) + 1, row)
 
 
-def config(checkpoint: Checkpoint, changes: dict[str, Any], width: int, pattern: str) -> list[Line]:
-    """config.json, one row a value; Enter or `e` edits it."""
+def config(
+    checkpoint: Checkpoint,
+    changes: dict[str, Any],
+    width: int,
+    pattern: str,
+    comparison: Comparison | None = None,
+    draft: Draft | None = None,
+) -> list[Line]:
+    """config.json, one row a value, with what its class says of each; Enter or `e` edits it."""
     document = checkpoint.config
-    if document is None:
+    if draft is None and document is None:
         return [line(span("there is no config.json", "dim"))]
-    if document.problem is not None:
+    if draft is None and document is not None and document.problem is not None:
         return wrapped(f"config.json: {document.problem.message}", width, "bad")
+    held = draft.config if draft is not None else document.mapping if document is not None else {}
+    title = "recovered from the weights" if draft is not None else "config.json"
     rows = [
-        line(
-            span("config.json", "head"),
-            span("  enter edits a value; nothing is written until you save elsewhere", "dim"),
-        )
+        line(span(title, "head"), span("  enter edits a value; nothing is written until you save elsewhere", "dim")),
     ]
-    for key, value in _flat(document.mapping):
-        shown = json.dumps(value, ensure_ascii=False, default=str)
+    remarks = _remarks(comparison, draft)
+    flat = _flat(held)
+    if draft is not None:
+        flat.sort(key=lambda item: remarks.get(item[0], ("", ""))[1] == "dim")
+    for key, value in flat:
         if pattern and pattern.lower() not in key.lower():
             continue
-        name = span(f"{middle(printable(key), 36):<36} ", "dim")
-        if key in changes:
-            new = json.dumps(changes[key], ensure_ascii=False, default=str)
-            rows.append(
-                line(name, span(middle(printable(shown), 30), "dim"), span(f" → {new}", "key"), target=key, copy=key)
-            )
-        else:
-            rows.append(line(name, span(middle(printable(shown, None), max(width - 40, 20))), target=key, copy=shown))
-    known = {key for key, _ in _flat(document.mapping)}
+        rows.append(_value(key, value, changes, remarks.get(key), width))
+    known = {key for key, _ in flat}
     for key, value in changes.items():
         if key not in known:
-            rows.append(line(span(f"{key:<36} ", "dim"), span(f"(not in the file) → {value}", "key"), target=key))
+            words, _ = remarks.get(key, ("", ""))
+            shown = f"(not in the file) → {value}  {words}"
+            rows.append(line(span(f"{key:<36} ", "dim"), span(shown, "key"), target=key))
     return rows
+
+
+def _value(key: str, value: Any, changes: dict[str, Any], remark: tuple[str, str] | None, width: int) -> Line:
+    """One value, what it is edited to, and the remark on it."""
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    parts = [span(f"{middle(printable(key), 36):<36} ", "dim")]
+    words, style = remark or ("", "dim")
+    room = max(width - 42 - len(words), 16)
+    if key in changes:
+        new = json.dumps(changes[key], ensure_ascii=False, default=str)
+        parts += [span(middle(printable(shown), 30), "dim"), span(f" → {middle(printable(new), room)}", "key")]
+    else:
+        parts.append(span(middle(printable(shown, None), room)))
+    if words:
+        parts.append(span(f"  {words}", style))
+    return line(*parts, target=key, copy=key if key in changes else shown)
+
+
+def _remarks(comparison: Comparison | None, draft: Draft | None) -> dict[str, tuple[str, str]]:
+    """What is to be said of a value, by its key: (words, style)."""
+    out: dict[str, tuple[str, str]] = {}
+    for field, mark in (draft.marks if draft is not None else {}).items():
+        out["id2label" if field == "num_labels" else field] = (f"◇ {mark}", "dim" if mark == "default" else "key")
+    if comparison is None:
+        return out
+    for name, close in comparison.unknown_fields:
+        out[name] = (f"! no field of the class{f', meant {printable(close)}?' if close else ''}", "warn")
+    for item in comparison.fields:
+        out[item.field] = (f"≠ the weights say {printable(str(item.weights), 40)}", "bad")
+    for blamed in comparison.blamed:
+        out[blamed.field] = (f"✗ refused: {_loader_words(comparison)}", "bad")
+    return out
+
+
+def _loader_words(comparison: Comparison) -> str:
+    """The first line of what the loader raises."""
+    message = comparison.error[1] if comparison.error is not None else ""
+    return middle(printable((message.strip().splitlines() or [""])[0]), 70)
 
 
 def _flat(mapping: dict[str, Any], prefix: str = "", depth: int = 0) -> list[tuple[str, Any]]:

@@ -6,12 +6,10 @@ import asyncio
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import work
-from textual.screen import Screen
 
-from tui.core.compare import Comparison, config_text, edited, parse_setting, parse_value
 from tui.core.difference import difference
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
@@ -23,56 +21,17 @@ from tui.errors import CkptriageError
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
-from tui.ui.render.compare import changed
 from tui.ui.render.details import rule_rows
 from tui.ui.render.lines import Line, line, span, wrapped
+from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
-
-if TYPE_CHECKING:
-    from tui.core.report.model import Triage
-    from tui.triage.session import Session
 
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Screen[None]):
+class Deeds(Comparing):
     """What the explorer can do; the explorer itself adds the panes."""
-
-    session: Session
-    path: str | None
-    pane: str
-    shown_pane: str
-    note: str
-
-    @property
-    def triage(self) -> Triage | None:
-        """The selected checkpoint."""
-        raise NotImplementedError
-
-    def show_pane(self, pane: str, focus: bool = True) -> None:
-        """Bring a pane to the front."""
-        raise NotImplementedError
-
-    def refresh_all(self, top: bool = False) -> None:
-        """Repaint what depends on the selection."""
-        raise NotImplementedError
-
-    def refresh_view(self, top: bool = False) -> None:
-        """Repaint the view that is shown."""
-        raise NotImplementedError
-
-    def show_log(self) -> None:
-        """Repaint the log."""
-        raise NotImplementedError
-
-    def judge_all(self) -> None:
-        """Ask the loader about everything that is still to be asked."""
-        raise NotImplementedError
-
-    def clear_filter(self) -> bool:
-        """Take the filter away; whether there was one."""
-        raise NotImplementedError
 
     def prepare_deeds(self) -> None:
         """State that the deeds keep."""
@@ -83,174 +42,6 @@ class Deeds(Screen[None]):
         self.tokenizer_answer: dict[str, Any] | None = None
         self.tokenizer_asking = False
         self._log_dirty = False
-
-    def run_deed(self, name: str) -> None:
-        """Run an action by its name, for the command palette."""
-        getattr(self, f"action_{name}")()
-
-    def note_toast(self, words: str, severity: str = "information") -> None:
-        """A short notice; its text is never markup."""
-        level: Any = severity
-        self.notify(printable(words, 600), severity=level, markup=False, timeout=6)
-
-    def tell_error(self, error: CkptriageError) -> None:
-        """An error of ours, with what to do."""
-        self.note_toast(f"{error.message}. {error.hint}" if error.hint else error.message, "error")
-
-    # comparison
-
-    @work(exclusive=True, group="compare", exit_on_error=False)
-    async def compare_again(self) -> None:
-        """The comparison under the edits: the live answer first, the audit when nothing more is typed."""
-        path = self.path
-        if path is None:
-            return
-        before = self.session.comparison(path)
-        await asyncio.sleep(0.05)
-        try:
-            after = await self.session.compare_edited(path, "live")
-            self._compared(path, before, after)
-            await asyncio.sleep(0.6)
-            audited = await self.session.compare_edited(path, "audit")
-            if (audited.missing, audited.unexpected, audited.mismatched) != (
-                after.missing,
-                after.unexpected,
-                after.mismatched,
-            ):
-                self.add_log(LogLine(0, "note", f"audit and live answer differ for {path}: the audit is shown"))
-            self._compared(path, before, audited)
-        except CkptriageError as error:
-            self.tell_error(error)
-
-    def _compared(self, path: str, before: Comparison | None, after: Comparison) -> None:
-        if path == self.path:
-            self.note = changed(before, after)
-            self.refresh_view()
-
-    def action_choose_class(self) -> None:
-        """Pick from the classes that this checkpoint could be."""
-        triage = self.triage
-        if triage is None or triage.comparison is None:
-            self.note_toast("the loader has not answered about this checkpoint")
-            return
-        self._choose_class()
-
-    @work(exclusive=True, group="dialog", exit_on_error=False)
-    async def _choose_class(self) -> None:
-        triage = self.triage
-        if triage is None or triage.comparison is None:
-            return
-        known = [dict(item) for item in triage.comparison.candidates]
-        words = [_candidate_words(item) for item in known] + ["another class by name …"]
-        index = await self.app.push_screen_wait(Choose("Load as which class?", words))
-        if index is None:
-            return
-        name = str(known[index]["class"]) if index < len(known) else await self._ask_class(triage.model_class or "")
-        if name:
-            path = triage.checkpoint.path
-            edit = self.session.edit(path)
-            self.session.push(path, type(edit)(edit.changes, name))
-            self.show_pane("compare")
-            self.compare_again()
-
-    async def _ask_class(self, current: str) -> str:
-        answer = await self.app.push_screen_wait(AskText("Class of transformers", current))
-        return (answer or "").strip()
-
-    def action_edit(self) -> None:
-        """Edit a config value as key=value."""
-        if self.triage is None:
-            return
-        comparison = self.session.comparison(self.path or "")
-        first = comparison.fields[0] if comparison is not None and comparison.fields else None
-        current = f"{first.field}={dumps(first.weights, indent=None)}" if first is not None else ""
-        row = None
-        if self.shown_pane == "config":
-            view = self.query_one("#config")
-            row = getattr(view, "current", None)
-        if row is not None and row.target is not None:
-            self.edit_value(str(row.target))
-        else:
-            self._edit("Edit a config value: key=value", current)
-
-    def edit_value(self, key: str) -> None:
-        """Edit one value of config.json."""
-        triage = self.triage
-        if triage is None:
-            return
-        value: Any = triage.checkpoint.config.mapping if triage.checkpoint.config is not None else {}
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        value = self.session.edit(triage.checkpoint.path).mapping.get(key, value)
-        self._edit(f"{key} = ? (JSON; nothing is written to your file)", dumps(value, indent=None), key)
-
-    @work(exclusive=True, group="dialog", exit_on_error=False)
-    async def _edit(self, title: str, value: str, key: str = "") -> None:
-        answer = await self.app.push_screen_wait(AskText(title, value))
-        if answer is None or self.path is None:
-            return
-        try:
-            name, new = (key, parse_value(answer)) if key else parse_setting(answer)
-        except CkptriageError as error:
-            self.tell_error(error)
-            return
-        self.set_value(name, new)
-
-    def set_value(self, key: str, value: Any) -> None:
-        """Apply an edit and compare again."""
-        if self.path is None:
-            return
-        self.session.push(self.path, self.session.edit(self.path).with_change(key, value))
-        if self.pane != "config":
-            self.show_pane("compare")
-        self.refresh_view()
-        self.compare_again()
-
-    def action_apply_field(self) -> None:
-        """Set the first config field that explains the differences."""
-        comparison = self.session.comparison(self.path or "")
-        if comparison is None or not comparison.fields:
-            self.note_toast("no config field explains these differences")
-            return
-        item = comparison.fields[0]
-        self.set_value(item.field, item.weights)
-
-    def action_undo(self) -> None:
-        """Take the last edit back."""
-        if self.path is None or not self.session.undo(self.path):
-            self.note_toast("nothing to undo")
-            return
-        self.note = "the last edit was taken back"
-        self.refresh_view()
-        if self.session.edits.get(self.path):
-            self.compare_again()
-
-    @work(exclusive=True, group="dialog", exit_on_error=False)
-    async def action_save_config(self) -> None:
-        """Write the edited config elsewhere, never over the user's file."""
-        triage = self.triage
-        if triage is None or not self.session.edit(triage.checkpoint.path).changes:
-            self.note_toast("no edit to save")
-            return
-        proposal = str(Path.home() / "config.edited.json")
-        answer = await self.app.push_screen_wait(AskText("Save the edited config as", proposal))
-        if not answer:
-            return
-        config = triage.checkpoint.config.mapping if triage.checkpoint.config is not None else {}
-        text = config_text(edited(config, self.session.edit(triage.checkpoint.path).mapping))
-        target = Path(answer).expanduser()
-        if target.exists():
-            self.note_toast(f"{target} is there already; choose another name", "error")
-            return
-        self._write(target, text)
-
-    def _write(self, target: Path, text: str) -> None:
-        try:
-            target.write_text(text, "utf-8", "backslashreplace")
-        except OSError as error:
-            self.note_toast(f"cannot write {target}: {error.strerror or error}", "error")
-            return
-        self.note_toast(f"written to {target}")
 
     # tokenizer
 
@@ -291,7 +82,10 @@ class Deeds(Screen[None]):
             return
         checkpoint, edit = triage.checkpoint, self.session.edit(triage.checkpoint.path)
         options = LoadOptions(
-            model_class=edit.model_class, changes=edit.mapping or None, python=self.session.options.python
+            model_class=edit.model_class,
+            code=edit.code,
+            changes=edit.mapping or None,
+            python=self.session.options.python,
         )
         self.log_lines.clear()
         self.add_log(LogLine(0.0, "note", f"{checkpoint.path}: predicted {triage.verdict}"))
@@ -434,7 +228,7 @@ class Deeds(Screen[None]):
                 text = dumps(sarif(report)) + "\n"
             case _:
                 text = plain.render(report)
-        self._write(target, text)
+        self.write_file(target, text)
 
     def action_copy(self) -> None:
         """Copy the row under the cursor, or the fix; the text is also written to a file, since terminals may refuse."""
@@ -460,12 +254,3 @@ class Deeds(Screen[None]):
         text = files("tui.ui.help").joinpath("help.md").read_text("utf-8")
         rows = [line(span(row)) for row in text.splitlines()]
         self.app.push_screen(Read("Help", [*rows, *rule_rows(max(self.size.width - 12, 40))]))
-
-
-def _candidate_words(item: dict[str, Any]) -> str:
-    """A class with how much of the file it takes."""
-    share = item.get("matched")
-    if not isinstance(share, float | int):
-        return f"{item.get('class')}  (cannot be built here)"
-    missing, mismatched = item.get("missing", 0), item.get("mismatched", 0)
-    return f"{item['class']}  {share * 100:.0f} % of the file, {missing} missing, {mismatched} mismatched"

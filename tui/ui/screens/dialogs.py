@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -16,11 +17,14 @@ from tui.core.text import printable
 from tui.ui.widgets.line_view import LineView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from textual.app import ComposeResult
 
     from tui.ui.render.lines import Line
+
+
+PREVIEW_SECONDS = 0.15
 
 
 class AskText(ModalScreen[str | None]):
@@ -28,16 +32,33 @@ class AskText(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
-    def __init__(self, title: str, value: str = "", hint: str = "") -> None:
+    def __init__(
+        self, title: str, value: str = "", hint: str = "", preview: Callable[[str], Awaitable[str]] | None = None
+    ) -> None:
+        """`preview` says, while the text is typed, what it would lead to."""
         super().__init__()
         self._title, self._value, self._hint = title, value, hint
+        self._preview = preview
 
     def compose(self) -> ComposeResult:
         """Title, input, hint."""
         with Vertical(classes="dialog"):
             yield Static(Text(printable(self._title), style="bold"))
             yield Input(printable(self._value, None))
+            if self._preview is not None:
+                yield Static(id="preview")
             yield Static(Text(printable(self._hint or "enter accepts, escape cancels", 400), style="dim"))
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        if self._preview is not None:
+            self.run_worker(self._say(event.value), exclusive=True, exit_on_error=False)
+
+    async def _say(self, text: str) -> None:
+        """The consequence of what is typed; a later key replaces the question."""
+        await asyncio.sleep(PREVIEW_SECONDS)
+        if self._preview is not None:
+            self.query_one("#preview", Static).update(Text(printable(await self._preview(text), 300)))
 
     @on(Input.Submitted)
     def _accept(self, event: Input.Submitted) -> None:

@@ -237,7 +237,10 @@ class Explorer(Deeds):
             case "tensors":
                 return details.tensors(checkpoint, width, self.pattern)
             case "config":
-                return details.config(checkpoint, edit.mapping, width, self.pattern)
+                shown = self.session.comparison(checkpoint.path)
+                return details.config(
+                    checkpoint, edit.mapping, width, self.pattern, shown, self.session.draft(checkpoint.path)
+                )
             case "tokenizer":
                 return details.tokenizer(checkpoint, self.tokenizer_answer, self.tokenizer_asking, width)
             case "findings":
@@ -256,7 +259,8 @@ class Explorer(Deeds):
             return None
         folding = self._foldings.get(id(comparison))
         if folding is None or folding.comparison is not comparison:
-            self._foldings = {id(comparison): compare_text.folded(comparison)}
+            draft = self.session.draft(self.path or "")
+            self._foldings = {id(comparison): compare_text.folded(comparison, draft)}
             folding = self._foldings[id(comparison)]
         return folding
 
@@ -366,6 +370,8 @@ class Explorer(Deeds):
     @on(LineView.Opened)
     def _open_row(self, event: LineView.Opened) -> None:
         match event.view.id:
+            case "compare" if event.target == compare_text.TIES:
+                self.compare_ties()
             case "compare":
                 self.opened = self.opened ^ {str(event.target)}
                 self.refresh_view()
