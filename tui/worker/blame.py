@@ -53,7 +53,7 @@ def _first_that_mends(
     name: str, values: dict[str, Any], message: str, state: State
 ) -> tuple[str, Any, dict[str, Any]] | None:
     """(dotted key, the class's default, the config with it) of the first value whose default lets the class build."""
-    deadline = time.monotonic() + _BUDGET
+    deadline = time.process_time() + _BUDGET
     config_class = edits.class_of(name, values)
     if config_class is None:
         return None
@@ -63,15 +63,23 @@ def _first_that_mends(
         return None
     aliases = getattr(config_class, "attribute_map", None) or {}
     for key in _suspects(values, message)[:_MOST]:
-        if time.monotonic() > deadline:
+        if time.process_time() > deadline:
             return None
-        default = _at(defaults, aliases.get(key, key))
-        if default == _at(values, key):
-            continue
-        mended = _without(values, key) if default is None else _with(values, key, default)
-        if _builds(name, mended, state):
-            return key, default, mended
+        for other in _others(values, key, _at(defaults, aliases.get(key, key))):
+            mended = _without(values, key) if other is None else _with(values, key, other)
+            if _builds(name, mended, state):
+                return key, other, mended
     return None
+
+
+def _others(values: dict[str, Any], key: str, default: Any) -> list[Any]:
+    """Values to try in place of a refused one: as many layers as are listed, the class's default, none at all."""
+    own, parent = _at(values, key), _at(values, key.rpartition(".")[0]) if "." in key else values
+    out: list[Any] = []
+    if key.rpartition(".")[2] in edits.LAYER_COUNTS and isinstance(parent, dict):
+        out += [len(entries) for name, entries in parent.items() if isinstance(entries, list) and "layer" in name]
+    out += [default, None]
+    return [value for place, value in enumerate(out) if value != own and value not in out[:place]]
 
 
 def _suspects(values: dict[str, Any], message: str) -> list[str]:

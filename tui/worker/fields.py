@@ -69,11 +69,11 @@ def explain(request: dict[str, Any], state: State, answer: dict[str, Any]) -> li
     base = _differing(answer)
     if not base or not values:
         return []
-    deadline = time.monotonic() + _BUDGET
+    deadline = time.process_time() + _BUDGET
     name = answer["model_class"]
     found: list[dict[str, Any]] = []
     current = full_values(name, values)
-    while base and len(found) < _MOST_FIELDS and time.monotonic() < deadline:
+    while base and len(found) < _MOST_FIELDS and time.process_time() < deadline:
         best = _best(name, current, state, answer, base, deadline)
         if best is None:
             break
@@ -97,7 +97,7 @@ def _best(
     """The candidate that leaves the fewest differences, or `None` where none helps."""
     best = None
     for field, old, new, edited in _all_candidates(name, values, state, answer, deadline):
-        if time.monotonic() > deadline:
+        if time.process_time() > deadline:
             break
         tried = evaluate(name, edited, state)
         if tried is None:

@@ -84,7 +84,7 @@ class Prober:
 
     def over(self) -> bool:
         """Whether the time is spent."""
-        return time.monotonic() > self.deadline
+        return time.process_time() > self.deadline
 
     def shapes(self, values: dict[str, Any]) -> dict[str, list[int]] | None:
         """The model's tensors by name with their shapes; `None` where the class cannot be built, repaired or not."""
