@@ -138,12 +138,14 @@ async def _edits(root: Path) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _written(root: Path, code: str) -> Path:
+def _written(root: Path, code: str, *arguments: str) -> Path:
     """A checkpoint whose config and tensor names the real library gives, written sparse."""
     import subprocess
 
     root.mkdir()
-    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root), *arguments], capture_output=True, text=True, check=True
+    )
     tensors = {name: (dtype, tuple(shape)) for name, dtype, shape in json.loads(done.stdout)}
     write_safetensors(root / "model.safetensors", tensors)
     return root
@@ -196,6 +198,78 @@ def _deepseek(place: Path) -> Path:
     return _written(place / "deepseek", code)
 
 
+_STORED = """
+import json, sys, torch, transformers as t
+from transformers.core_model_loading import revert_weight_conversion
+cls, arguments = getattr(t, sys.argv[2]), json.loads(sys.argv[3])
+config = cls.config_class(architectures=[sys.argv[2]], **arguments)
+config.save_pretrained(sys.argv[1])
+with torch.device("meta"):
+    model = cls(config)
+tied = set(model.all_tied_weights_keys or {})
+state = {name: value for name, value in model.state_dict().items() if name not in tied}
+print(json.dumps([[name, "BF16", list(value.shape)] for name, value in revert_weight_conversion(model, state).items()]))
+"""
+_LARGE: tuple[tuple[str, dict[str, int]], ...] = (
+    ("LlamaForCausalLM", {"hidden_size": 8192, "num_hidden_layers": 80, "intermediate_size": 28672}),
+    ("MixtralForCausalLM", {}),
+    ("Qwen3MoeForCausalLM", {"num_hidden_layers": 94, "num_experts": 128, "hidden_size": 4096}),
+    ("T5ForConditionalGeneration", {"num_layers": 24, "d_model": 1024, "d_ff": 65536, "num_heads": 128}),
+    (
+        "WhisperForConditionalGeneration",
+        {
+            "encoder_layers": 32,
+            "decoder_layers": 32,
+            "d_model": 1280,
+            "encoder_attention_heads": 20,
+            "decoder_attention_heads": 20,
+        },
+    ),
+)
+
+
+def warming(place: Path) -> Iterator[Row]:
+    """How soon the worker answers, and what it holds after large models."""
+    ready, bare = median_pair(lambda: asyncio.run(_ready()), lambda: seconds(sys.executable, "-c", _IMPORT), 5)
+    yield Row("worker ready, against the bare import of torch and transformers", f"{ready / bare:.2f}×", "≤ 1.3×")
+    roots = [_written(place / name, _STORED, name, json.dumps(arguments)) for name, arguments in _LARGE]
+    held = asyncio.run(_held_after(roots))
+    yield Row("worker's memory after five large models, audits included", f"{held / 1e6:.0f} MB", "≤ 450 MB")
+
+
+async def _ready() -> float:
+    from tui.loading.worker import Worker
+
+    worker = Worker()
+    started = time.perf_counter()
+    try:
+        await worker.ready()
+        return time.perf_counter() - started
+    finally:
+        await worker.close()
+
+
+async def _held_after(roots: list[Path]) -> int:
+    """Resident bytes of a worker that has compared each checkpoint, as the explorer asks."""
+    import psutil
+
+    from tui.core.assemble import read_directory
+    from tui.loading.worker import Worker
+    from tui.triage.ask import Asker
+
+    worker = Worker()
+    asker = Asker(worker)
+    try:
+        for root in roots:
+            answer = await asker.compare(read_directory(root, str(root)))
+            assert answer.loads, answer.error
+        child = worker._child
+        assert child is not None and child.process is not None
+        return int(psutil.Process(child.process.pid).memory_info().rss)
+    finally:
+        await worker.close()
+
+
 def loading(place: Path) -> Iterator[Row]:
     """A load attempt against a bare script."""
     root = SAMPLES / "bert-ner"
@@ -239,7 +313,15 @@ def pickles(place: Path) -> Iterator[Row]:
     yield Row("10,000 tensors of a torch file, against genops", f"{first / second:.2f}× ({first:.2f} s)", "≤ 2×")
 
 
-BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (scanning, headers, screen, comparison, loading, pickles)
+BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
+    scanning,
+    headers,
+    screen,
+    comparison,
+    warming,
+    loading,
+    pickles,
+)
 
 
 def main(names: list[str]) -> None:

@@ -52,13 +52,28 @@ def _read(path: Path) -> list[Case]:
 
 
 def table(cases: list[Case]) -> str:
-    """Cases and agreements by kind of damage, then every disagreement."""
-    total, agree = Counter(case.damage for case in cases), Counter(case.damage for case in cases if case.agrees)
-    rows = [f"transformers {transformers.__version__}", "", "| damage | cases | agree |", "|---|---|---|"]
-    rows += [f"| {name} | {count} | {agree[name]} |" for name, count in total.items()]
-    share = 100 * sum(agree.values()) / max(len(cases), 1)
-    types = len({case.model_type for case in cases})
-    rows += [f"| all ({types} model types) | {len(cases)} | {sum(agree.values())} ({share:.2f} %) |", ""]
+    """Cases and agreements by kind of damage, then every disagreement.
+
+    The answer that is shown is the audit's; the live path alone stands beside it.
+    """
+    total = Counter(case.damage for case in cases)
+    shown = Counter(case.damage for case in cases if "audit: " not in case.detail)
+    live = Counter(case.damage for case in cases if "live: " not in case.detail)
+    rows = [
+        f"transformers {transformers.__version__}",
+        "",
+        "| damage | cases | agree | live path alone |",
+        "|---|---|---|---|",
+    ]
+    rows += [f"| {name} | {count} | {shown[name]} | {live[name]} |" for name, count in total.items()]
+    count = max(len(cases), 1)
+    agree, alone = sum(shown.values()), sum(live.values())
+    types, classes = len({case.model_type for case in cases}), len({case.model_class for case in cases})
+    rows += [
+        f"| all ({classes} classes of {types} model types) | {len(cases)} | {agree} ({100 * agree / count:.2f} %) "
+        f"| {alone} ({100 * alone / count:.2f} %) |",
+        "",
+    ]
     rows += [f"- {case.model_class}, {case.damage}: {case.detail}" for case in cases if not case.agrees]
     return "\n".join(rows)
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from textual.widgets import Input, OptionList, Static
 
 from tests.conftest import REPOSITORY, SAMPLES
 from tui.triage.flow import Options
@@ -182,3 +186,94 @@ async def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path) -> None:
         assert "\\x1b" in shown
         assert "\x1b" not in shown
         assert "[@click=app.quit]" in shown
+
+
+async def test_a_value_is_picked_previewed_and_set(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("3", "e")
+        await until(pilot, lambda: "vocabulary: vocab_size" in _options(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.screen.query("#preview")))
+        app.screen.query_one(Input).value = "9"
+        await until(pilot, lambda: "2 mismatched" in str(app.screen.query_one("#preview", Static).render()))
+        await pilot.press("enter")
+        await until(pilot, lambda: "2 keys broken" in text(app, "compare"))
+        assert "(f sets it)" in " ".join(text(app, "compare").split())
+
+
+async def test_a_value_that_is_refused_shows_on_its_field(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        explorer(app).set_value("hidden_size", 33)
+        await until(pilot, lambda: "hidden_size 33 is refused" in text(app, "compare"))
+        await pilot.press("5")
+        await until(pilot, lambda: "✗ refused: The hidden size" in text(app, "config"))
+
+
+async def test_a_config_recovered_from_the_weights_is_compared_edited_and_saved(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES / "bert-ner-no-config", tmp_path / "model")
+    app = _app(tmp_path / "model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("3")
+        await until(pilot, lambda: "recovered from the weights" in text(app, "compare").replace("\n  ", " "))
+        assert "39 match" in text(app, "compare")
+        await pilot.press("5")
+        await until(pilot, lambda: "◇ inferred" in text(app, "config"))
+        explorer(app).set_value("num_labels", 7)
+        await until(pilot, lambda: explorer(app).session.comparison(str(tmp_path / "model")) is not None)
+        await pilot.press("3")
+        await until(pilot, lambda: "2 mismatched" in text(app, "compare"))
+        await pilot.press("s")
+        await until(pilot, lambda: bool(app.screen.query(Input)) and app.screen is not explorer(app))
+        app.screen.query_one(Input).value = str(tmp_path / "saved.json")
+        await pilot.press("enter")
+        await until(pilot, lambda: (tmp_path / "saved.json").exists())
+        assert len(json.loads((tmp_path / "saved.json").read_text("utf-8"))["id2label"]) == 7
+        assert not (tmp_path / "model" / "config.json").exists()
+
+
+async def test_a_class_of_the_users_own(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3, 2), "bias": torch.zeros(3)}, tmp_path / "linear.pt")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text("import torch\ndef wide():\n    return torch.nn.Linear(2, 4)\n", "utf-8")
+    app = _app(tmp_path / "linear.pt")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        path = str(tmp_path / "linear.pt")
+        screen = explorer(app)
+        screen.query_one(CheckpointTree).go_to(path)
+        await until(pilot, lambda: screen.path == path)
+        await pilot.press("c")
+        await until(pilot, lambda: "a class of your own" in _options(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: bool(app.screen.query(Input)) and app.screen is not screen)
+        app.screen.query_one(Input).value = "mine:wide"
+        await pilot.press("enter")
+        await until(pilot, lambda: "confined" in str(app.screen.query(Static).first().render()))
+        app.screen.query_one(Input).value = str(tmp_path / "code")
+        await pilot.press("enter")
+        await until(pilot, lambda: "size mismatch for weight" in text(app, "compare").replace("\n  ", " "))
+        assert "2 mismatched" in text(app, "compare")
+
+
+async def test_bytes_of_tied_tensors_are_compared(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES / "gpt2-tiny", tmp_path / "model")
+    state = load_file(str(tmp_path / "model" / "model.safetensors"))
+    state["lm_head.weight"] = state["transformer.wte.weight"].clone()
+    save_file(state, str(tmp_path / "model" / "model.safetensors"))
+    app = _app(tmp_path / "model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("3")
+        await until(pilot, lambda: "whether their bytes are equal" in text(app, "compare").replace("\n  ", " "))
+        explorer(app).compare_ties()
+        await until(pilot, lambda: "1 pair equal, 0 unequal" in text(app, "compare"))
+
+
+def _options(app: CkptriageApp) -> str:
+    found = app.screen.query(OptionList)
+    return "\n".join(str(item.prompt) for item in found.first().options) if found else ""

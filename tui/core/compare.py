@@ -140,6 +140,10 @@ class Comparison:
     unknown_fields: tuple[tuple[str, str], ...] = ()
     """Config keys that the class does not know, with the field each resembles or an empty string."""
 
+    contradictions: tuple[tuple[str, Any, str, Any, Any], ...] = ()
+    """Fields that the config names twice: key and value, the other key and value, and the value in force."""
+
+    config_class: str = ""
     edited: dict[str, Any] | None = None
     """The config after the edits, as its class means them; `None` where nothing was edited."""
 
@@ -211,6 +215,11 @@ def from_answer(answer: dict[str, Any]) -> Comparison:
         undecided=tuple(answer.get("undecided") or ()),
         blamed=tuple(Blamed(item["field"], item["value"], item["default"]) for item in answer.get("blamed") or ()),
         unknown_fields=tuple((pair[0], pair[1]) for pair in answer.get("unknown_fields") or ()),
+        contradictions=tuple(
+            (str(one), held, str(other), value, used)
+            for one, held, other, value, used in answer.get("contradictions") or ()
+        ),
+        config_class=str(answer.get("config_class", "")),
         edited=answer.get("edited"),
         edit_notes=tuple(answer.get("edit_notes") or ()),
         prefixes=tuple((item["prefix"], item["add"], item["differences"]) for item in answer.get("prefixes") or ()),
@@ -278,6 +287,11 @@ def explained(comparison: Comparison) -> list[str]:
     for name, close in comparison.unknown_fields:
         meant = f"; meant {close}?" if close else ""
         out.append(f"{printable(name, 80)} is no field of this class, which ignores it{meant}")
+    for one, held, other, value, used in comparison.contradictions:
+        out.append(
+            f"{printable(one, 60)} {_plain(held)} and {printable(other, 60)} {_plain(value)} are one field; "
+            f"the class takes {_plain(used)}"
+        )
     for prefix, add, left in comparison.prefixes[:1]:
         done = "put before" if add else "taken off"
         out.append(f"with {prefix!r} {done} every name, {left:,} differences are left")

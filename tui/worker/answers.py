@@ -44,6 +44,7 @@ class Comparing:
             cls, config, _ = configs.resolve(name, request.get("config"), request.get("shown") or "")
             self.answer["model_class"] = cls.__name__
             self.answer["config_class"] = type(config).__name__
+            self.answer["contradictions"] = edits.contradictions(request.get("values") or {}, config)
             self._weights(cls, config)
         except Stop as stop:
             _stopped(self.answer, stop)

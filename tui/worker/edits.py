@@ -178,6 +178,15 @@ def unknown(values: dict[str, Any], cls: Any, prefix: str = "") -> list[list[str
     return out
 
 
+def contradictions(values: dict[str, Any], config: Any) -> list[list[Any]]:
+    """`[[key, value, other key, other value, value in force]]` of fields that the file names twice, differently."""
+    out = []
+    for alias, real in (getattr(type(config), "attribute_map", None) or {}).items():
+        if alias in values and real in values and values[alias] != values[real]:
+            out.append([alias, values[alias], real, values[real], getattr(config, real, None)])
+    return out
+
+
 def _close(key: str, names: Any) -> str:
     """The one field that `key` is a slip of, empty where there is none."""
     found = difflib.get_close_matches(key, [name for name in names if name not in _LEGACY or name in _LABELS], 1, 0.86)

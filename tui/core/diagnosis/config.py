@@ -183,6 +183,31 @@ def _install(message: str) -> tuple[str, ...]:
     return (printable(line.split("`")[0].strip().rstrip(".)")),)
 
 
+def unknown_keys(evidence: Evidence) -> Iterator[Finding]:
+    """Keys that the class ignores: a slip of a field's name, or one field named twice with two values."""
+    comparison = evidence.comparison
+    if comparison is None:
+        return
+    for name, close in comparison.unknown_fields:
+        if close:
+            yield finding(
+                "config-unknown-key",
+                [f"{printable(name)} is no field of {comparison.config_class or 'the class'}; {close} is"],
+                title=f"{printable(name)} in config.json is ignored: the field is called {close}",
+                file="config.json",
+            )
+    for one, held, other, value, used in comparison.contradictions:
+        yield finding(
+            "config-field-twice",
+            [
+                f"{printable(one)} {printable(str(held), 60)}, {printable(other)} {printable(str(value), 60)}",
+                f"the class takes {printable(str(used), 60)}",
+            ],
+            title=f"config.json names one field twice: {printable(one)} and {printable(other)}",
+            file="config.json",
+        )
+
+
 def unexpected_values(evidence: Evidence) -> Iterator[Finding]:
     """Values that the user counts on."""
     config = _config(evidence.checkpoint)

@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     config.no_model_type,
     config.loader_stops,
     config.unexpected_values,
+    config.unknown_keys,
     keys.random_model,
     keys.mismatched,
     keys.conversion,

@@ -111,6 +111,8 @@ def _remarks(comparison: Comparison | None, draft: Draft | None) -> dict[str, tu
         return out
     for name, close in comparison.unknown_fields:
         out[name] = (f"! no field of the class{f', meant {printable(close)}?' if close else ''}", "warn")
+    for one, _, other, _, used in comparison.contradictions:
+        out[one] = (f"! same field as {printable(other)}; {printable(str(used), 30)} counts", "warn")
     for item in comparison.fields:
         out[item.field] = (f"≠ the weights say {printable(str(item.weights), 40)}", "bad")
     for blamed in comparison.blamed:
