@@ -35,7 +35,7 @@ def compare(cls: Any, config: Any, state: State) -> Outcome:
         model, info = cls.from_pretrained(
             None,
             config=copy.deepcopy(config),
-            state_dict=dict(state.meta),
+            state_dict=state.separate(),
             device_map="meta",
             ignore_mismatched_sizes=True,
             output_loading_info=True,

@@ -6,6 +6,7 @@ what the public loader builds is not kept. A request whose answer nobody wants a
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import deque
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_OPEN = 64
 _AUDIT_SECONDS = 90.0
+_MANY = 600
+"""Rows of a model that is large enough for freed memory to matter."""
 
 
 class Server:
@@ -169,8 +172,21 @@ class Server:
             if message.get("candidates"):
                 answer["candidates"] = candidates.rank(message, comparing.state)
             self.channel.send("result", number, answer=answer)
+            if len(answer.get("rows") or ()) > _MANY:
+                give_back()
         except Exception as error:  # the seam of the worker: any failure is an answer
             self.channel.send("failed", number, error=error_of(error))
+
+
+def give_back() -> None:
+    """Return freed memory to the system: the C library keeps it after a large model has been built."""
+    gc.collect()
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+    except (ImportError, OSError, AttributeError):  # another C library
+        return
 
 
 class Audited:

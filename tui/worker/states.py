@@ -20,15 +20,28 @@ class State:
         import torch
 
         self.meta: dict[str, Any] = {}
+        alike: dict[Any, Any] = {}
         for name, dtype, shape in tensors:
-            kind = getattr(torch, _DTYPES.get(dtype, "float32"), torch.float32)
-            self.meta[name] = torch.empty(shape, dtype=kind, device="meta")
+            form = (dtype, tuple(shape))
+            if form not in alike:
+                kind = getattr(torch, _DTYPES.get(dtype, "float32"), torch.float32)
+                alike[form] = torch.empty(shape, dtype=kind, device="meta")
+            self.meta[name] = alike[form]
         self.first = dict(list(self.meta.items())[:first]) if first else self.meta
         for name in others:
             self.meta.setdefault(name, {})
         self._order: list[str] | None = None
         self._forms: dict[str, Any] = {}
         self.renames: dict[Any, list[tuple[str, str, str | None]]] = {}
+
+    def separate(self) -> dict[str, Any]:
+        """The tensors as the loader would get them: one object each, where here those of one form are shared."""
+        import torch
+
+        return {
+            name: torch.empty_like(value) if isinstance(value, torch.Tensor) else value
+            for name, value in self.meta.items()
+        }
 
     def ordered(self, key: Any) -> list[str]:
         """Names in the order in which the loader walks them."""
