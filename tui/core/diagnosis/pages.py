@@ -132,3 +132,28 @@ PAGES: dict[str, Page] = _pages(
     ("loader-raises", "error", "The loader raises", "The loader's own code, asked about this config and these tensors, raises.", "See the message."),
 )  # fmt: skip
 """Every rule, by its id."""
+
+PAGES |= _pages(
+    # GGUF
+    ("gguf-truncated", "error", "The GGUF file is cut short", "A download or copy stopped early: tensors that the header names lie beyond the end of the file.", "Fetch the file again; for a split model check every part."),
+    ("gguf-invalid-header", "error", "The GGUF header is damaged", "Counts, types, offsets or the alignment do not fit together: a damaged download, or a writer with a defect.", "Fetch the file again, or convert the model again."),
+    ("gguf-version", "error", "A version of GGUF that readers do not take", "llama.cpp and the gguf package read versions 2 and 3; version 1 lived for a few weeks of 2023.", "Convert the model again with a current convert_hf_to_gguf.py, or fetch a newer conversion."),
+    ("gguf-byte-order", "warning", "The GGUF file is big-endian", "It was converted with --bigendian; llama.cpp on an ordinary machine refuses it, the gguf package reads it.", "Convert it: gguf_convert_endian.py FILE little (scripts of the gguf package)."),
+    ("gguf-duplicate", "error", "The GGUF header names something twice", "A tensor or key occurs more than once; readers refuse the file or take the first.", "Convert the model again."),
+    ("gguf-unknown-type", "error", "The GGUF file holds tensors of an unknown type", "A quantization that is newer than the reader, or one that was removed (Q4_0_4_4 and its kin, Q4_2).", "Upgrade llama.cpp or the gguf package; for a removed type fetch the plain Q4_0 file."),
+    ("gguf-trailing-bytes", "warning", "Bytes follow the last tensor of the GGUF file", "Something was appended, or two files were joined. Readers do not look at it.", "Fetch the file again if it should not be there."),
+    ("gguf-split", "error", "Parts of the split GGUF model are missing", "The model is split into parts; the reader opens the first and needs all of them in the same directory.", "Fetch the missing parts, under their original names."),
+    ("gguf-old-ggml", "error", "A GGML file from before GGUF", "The format was replaced in August 2023, and readers of today refuse it by its magic number.", "Fetch a GGUF conversion, or convert it with convert_llama_ggml_to_gguf.py of an old llama.cpp."),
+    ("gguf-zero-header", "error", "The GGUF file begins with zeros", "The writer crashed before it wrote the header, or space was reserved and nothing fetched: readers find no magic number.", "Run the conversion again, or fetch the file again."),
+    ("html-gguf", "error", "The GGUF file is a web page", "A /blob/ link was fetched instead of /resolve/, or a login page was saved.", "wget the /resolve/main/FILE link, or hf download."),
+    ("gguf-unknown-arch", "error", "No release of llama.cpp known here has this architecture", "The file names an architecture that the engine does not know: the engine is older than the model, or the file is no language model.", "Upgrade the engine; for an empty name use the program the file was made for."),
+    ("gguf-vocab-shape", "error", "The GGUF vocabulary does not fit the embeddings", "The file was converted with a tokenizer that has more or fewer tokens than the embedding has rows.", "Convert again with the right tokenizer (drop added_tokens.json or pad the embeddings), or use another conversion."),
+    ("gguf-head-dim", "error", "The attention of the GGUF file has another head size than its metadata say", "The model sets head_dim apart from hidden_size / heads, and the converter wrote no attention.key_length.", "Convert again with a newer convert_hf_to_gguf.py, and update the engine."),
+    ("gguf-convert-vocab", "info", "An old conversion to GGUF would stop at the vocabulary", "The tokenizer has fewer tokens than the embedding has rows; the old convert.py refuses that.", "Convert with a current convert_hf_to_gguf.py, or pass --pad-vocab to an old convert.py."),
+    ("gguf-lora-truncated-silent", "error", "The GGUF adapter is cut short", "Engines before the bounds check loaded such an adapter with zeros in place of what is missing, and said nothing.", "Fetch the adapter again, and upgrade llama.cpp."),
+    # numpy
+    ("numpy-truncated", "error", "The numpy array is cut short", "The file ends before the array that its header announces: a download or save stopped early.", "Fetch the file again, or save it again."),
+    ("numpy-invalid-header", "error", "The header of the numpy array is damaged", "It is no dictionary of descr, fortran_order and shape, or longer than numpy accepts.", "Fetch the file again, or save it again."),
+    ("numpy-object-array", "error", "An array of Python objects: numpy refuses it", "Objects are stored as a pickle, which numpy.load reads only with allow_pickle=True, since loading it runs what it names.", "Save plain arrays instead; if you trust the file: numpy.load(FILE, allow_pickle=True)."),
+    ("numpy-trailing-bytes", "warning", "Bytes follow the numpy array", "Something was appended that is no array; numpy.load does not look at it.", "Check where the file came from."),
+)  # fmt: skip

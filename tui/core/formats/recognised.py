@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GGUF", "gguf"),
     (0, b"tjgg", "ggml"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (0, b"\x93NUMPY", "npy"),
     (4, b"TFL3", "tflite"),
     (0, b"\xba\x16O/", "fasttext"),
     (0, b"\x1f\x8b", "gzip"),

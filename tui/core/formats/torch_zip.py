@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport, PickleReport
+from tui.core.formats import numpy_files
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
@@ -38,7 +39,7 @@ def read(file: RegularFile) -> FileReport:
         return report.with_problems(_unlistable(file, broken))
     records, root = _records(members)
     if "data.pkl" not in records:
-        return _other_zip(report, members)
+        return _other_zip(file, report, members)
     script = "constants.pkl" in records
     report = replace(report, format="torchscript" if script else "torch_zip")
     try:
@@ -84,12 +85,12 @@ def _copies(members: list[Member], root: str) -> list[Member]:
     return [member for member in members if member.name.casefold() == wanted]
 
 
-def _other_zip(report: FileReport, members: list[Member]) -> FileReport:
+def _other_zip(file: RegularFile, report: FileReport, members: list[Member]) -> FileReport:
     names = [member.name for member in members]
     if "config.json" in names and any(name.endswith(".weights.h5") for name in names):
         return replace(report, format="keras_zip", metadata={"members": names[:50]})
     if names and all(name.endswith(".npy") for name in names):
-        return replace(report, format="npz", metadata={"members": names[:50]})
+        return numpy_files.read_zip(file, members)
     problem = Problem(
         "zip-not-a-checkpoint",
         f"is a zip of {count_of(len(names), 'member')} without data.pkl: {listing(names)}",
