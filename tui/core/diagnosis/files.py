@@ -24,6 +24,7 @@ _REFETCH = frozenset(
         "torch-legacy-truncated", "pickle-broken", "hdf5-truncated", "file-truncated", "hub-dangling-symlink",
         "file-not-a-checkpoint", "tokenizer-json-invalid", "gguf-truncated", "gguf-invalid-header", "gguf-zero-header",
         "html-gguf", "gguf-lora-truncated-silent", "numpy-truncated", "numpy-invalid-header",
+        "onnx-damaged", "onnx-tensor-size",
     }
 )  # fmt: skip
 

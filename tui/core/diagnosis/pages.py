@@ -156,4 +156,12 @@ PAGES |= _pages(
     ("numpy-invalid-header", "error", "The header of the numpy array is damaged", "It is no dictionary of descr, fortran_order and shape, or longer than numpy accepts.", "Fetch the file again, or save it again."),
     ("numpy-object-array", "error", "An array of Python objects: numpy refuses it", "Objects are stored as a pickle, which numpy.load reads only with allow_pickle=True, since loading it runs what it names.", "Save plain arrays instead; if you trust the file: numpy.load(FILE, allow_pickle=True)."),
     ("numpy-trailing-bytes", "warning", "Bytes follow the numpy array", "Something was appended that is no array; numpy.load does not look at it.", "Check where the file came from."),
+    # ONNX
+    ("onnx-damaged", "error", "The ONNX file is damaged", "A download or save stopped early, something was appended, or the file is larger than protobuf reads.", "Fetch the file again; above 2 GiB save the weights as external data: onnx.save(model, out, save_as_external_data=True)."),
+    ("onnx-tensor-size", "error", "A tensor of the ONNX file has the wrong number of bytes", "The bytes do not fit the shape and type beside them: a defect of the writer, or damage.", "Export the model again."),
+    ("onnx-ir-version", "warning", "The ONNX file is newer than the checker", "Its IR version is above that of the newest onnx known here; onnx.load reads it, the checker and many runtimes refuse it.", "Upgrade onnx and the runtime, or export for an older opset."),
+    ("onnx-external-missing", "error", "The ONNX model's weights are missing", "The model keeps its weights in a second file that was not copied with it.", "Fetch the file that is named, and put it beside the model."),
+    ("onnx-external-truncated", "error", "The ONNX model's weights are cut short", "The file of external data is shorter than the model says.", "Fetch the file of external data again."),
+    ("onnx-external-escapes", "error", "The ONNX model names files outside its directory", "External data must lie below the model's directory; anything else reaches where it should not, and onnx refuses it.", "Do not load it unless you know its author; else copy the data beside the model and correct the location."),
+    ("onnx-external-link", "error", "The ONNX model's weights are a symbolic link", "onnx refuses external data behind a link, which is what a snapshot of the hub cache holds.", "Copy the model with links resolved: cp -rL SNAPSHOT DIR."),
 )  # fmt: skip

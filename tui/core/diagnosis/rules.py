@@ -55,7 +55,7 @@ _COMPLETE = frozenset(
 )  # fmt: skip
 """Kinds whose own checks are complete once their readers are."""
 
-_CHECKED = frozenset({"safetensors", "torch", "lightning"}) | {"gguf", "numpy"}
+_CHECKED = frozenset({"safetensors", "torch", "lightning"}) | {"gguf", "numpy", "onnx"}
 """Kinds for which the readers here already are."""
 
 _TOKENIZER_PROOF = frozenset(

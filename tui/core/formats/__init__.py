@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
-from tui.core.formats import gguf, imposters, numpy_files, recognised, safetensors, torch_legacy, torch_zip
+from tui.core.formats import gguf, imposters, numpy_files, onnx, recognised, safetensors, torch_legacy, torch_zip
 from tui.core.problems import Problem
 from tui.core.text import printable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 READERS: tuple[ModuleType, ...] = (
-    safetensors, torch_zip, imposters, gguf, numpy_files, recognised, torch_legacy,
+    safetensors, torch_zip, imposters, gguf, numpy_files, recognised, onnx, torch_legacy,
 )  # fmt: skip
 """In the order in which they are asked."""
 

@@ -46,10 +46,12 @@ class Cursor:
         *,
         data: bytes = b"",
         order: str = "<",
+        window: int = _WINDOW,
     ) -> None:
         self._file = file
         self._data = data
         self._base = 0
+        self._window = window
         self.position = position
         size = file.size if file is not None else len(data)
         self.end = size if end is None else min(end, size)
@@ -95,7 +97,7 @@ class Cursor:
             if self._file is None:
                 raise CutShort(f"ends at {self.position:,}", self.position)
             try:
-                self._data = self._file.read(self.position, min(max(count, _WINDOW), self.end - self.position))
+                self._data = self._file.read(self.position, min(max(count, self._window), self.end - self.position))
             except FileProblem as problem:
                 raise CutShort(problem.problem.message, self.position) from None
             self._base, index = self.position, 0

@@ -60,24 +60,22 @@ TITLES: dict[str, str] = {
 """Formats in words."""
 
 
-def identify(head: bytes, name: str) -> str:
+def identify(head: bytes) -> str:
     """The format's name, empty where the bytes are none of these."""
     for offset, magic, kind in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return kind
-    if name.endswith(".onnx") and head[:1] == b"\x08":
-        return "onnx"
     return ""
 
 
 def matches(head: bytes, name: str, size: int) -> bool:
     """Whether the first bytes are one of the signatures above."""
-    return bool(identify(head, name))
+    return bool(identify(head))
 
 
 def read(file: RegularFile) -> FileReport:
     """The file's kind, size, and for HDF5 whether it ends where its superblock says."""
-    kind = identify(file.head(512), file.name)
+    kind = identify(file.head(512))
     report = FileReport(file.name, kind, file.size, modified=file.modified, allocated=file.blocks)
     if kind == "hdf5":
         problem = _hdf5_cut(file)
