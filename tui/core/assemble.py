@@ -43,7 +43,7 @@ _SHARD = re.compile(r"^(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)$"
 _FILE_KINDS: dict[str, str] = {
     "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
     "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
-    "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
+    "torch_tar": "torch", "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
 }  # fmt: skip
 _SUFFIX_KINDS: dict[str, str] = {
     ".safetensors": "safetensors", ".bin": "torch", ".pt": "torch", ".pth": "torch", ".ckpt": "torch",

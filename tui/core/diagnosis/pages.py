@@ -164,4 +164,9 @@ PAGES |= _pages(
     ("onnx-external-truncated", "error", "The ONNX model's weights are cut short", "The file of external data is shorter than the model says.", "Fetch the file of external data again."),
     ("onnx-external-escapes", "error", "The ONNX model names files outside its directory", "External data must lie below the model's directory; anything else reaches where it should not, and onnx refuses it.", "Do not load it unless you know its author; else copy the data beside the model and correct the location."),
     ("onnx-external-link", "error", "The ONNX model's weights are a symbolic link", "onnx refuses external data behind a link, which is what a snapshot of the hub cache holds.", "Copy the model with links resolved: cp -rL SNAPSHOT DIR."),
+    # containers of pickles
+    ("pickle-side-file", "error", "A file that belongs to the pickle is missing", "joblib before 0.10 kept each array in a file of its own beside the pickle; the pickle alone does not load.", "Copy the .npy files that are named too; then load and dump it again with a current joblib."),
+    ("archive-escapes", "warning", "The archive holds paths that lead out of its directory", "Unpacking it would write where it should not.", "Do not unpack it, or only with tar's own protection: tarfile's filter='data'."),
+    ("zip-crc", "warning", "A record of the torch archive was changed after it was written", "Its CRC-32 does not match. torch does not check it and reads what is there.", "Compare the file's sha256 with its source, and fetch it again."),
+    ("torch-zip-version", "error", "This torch does not read the archive's version", "The record `version` or `byteorder` holds a value that torch refuses: a newer format, or damage.", "Upgrade torch; if that does not help, fetch the file again."),
 )  # fmt: skip

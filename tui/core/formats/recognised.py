@@ -21,12 +21,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (4, b"TFL3", "tflite"),
     (0, b"\xba\x16O/", "fasttext"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"BZh", "bzip2"),
-    (0, b"\xfd7zXZ", "xz"),
     (0, b"7z\xbc\xaf'\x1c", "7z"),
-    (0, b"ZF", "joblib_zlib"),
-    (257, b"ustar", "tar"),
 )
 
 TITLES: dict[str, str] = {
@@ -45,6 +40,9 @@ TITLES: dict[str, str] = {
     "xz": "an xz stream",
     "7z": "a 7-Zip archive",
     "tar": "a tar archive",
+    "torch_tar": "torch's tar format, older than 0.4",
+    "zlib": "a zlib stream",
+    "lzma": "an lzma stream",
     "joblib_zlib": "a zlib stream of joblib",
     "safetensors": "safetensors",
     "torch_zip": "a torch zip",
