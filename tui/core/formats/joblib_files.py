@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui.core.checkpoint import FileReport
+from tui.core.checkpoint import LEVELS, FileReport
 from tui.core.files import FileProblem, open_regular
 from tui.core.formats import numpy_files
 from tui.core.problems import Problem
