@@ -44,11 +44,13 @@ _FILE_KINDS: dict[str, str] = {
     "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
     "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
     "torch_tar": "torch", "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
+    "flax": "flax", "coreml": "coreml", "torch_export": "torch_export",
 }  # fmt: skip
 _SUFFIX_KINDS: dict[str, str] = {
     ".safetensors": "safetensors", ".bin": "torch", ".pt": "torch", ".pth": "torch", ".ckpt": "torch",
     ".pkl": "pickle", ".pickle": "pickle", ".gguf": "gguf", ".onnx": "onnx", ".npy": "numpy", ".npz": "numpy",
     ".h5": "keras", ".hdf5": "keras", ".keras": "keras", ".tflite": "tflite", ".joblib": "pickle",
+    ".msgpack": "flax", ".mlmodel": "coreml", ".pt2": "torch_export",
 }  # fmt: skip
 
 

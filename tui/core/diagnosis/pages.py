@@ -169,4 +169,9 @@ PAGES |= _pages(
     ("archive-escapes", "warning", "The archive holds paths that lead out of its directory", "Unpacking it would write where it should not.", "Do not unpack it, or only with tar's own protection: tarfile's filter='data'."),
     ("zip-crc", "warning", "A record of the torch archive was changed after it was written", "Its CRC-32 does not match. torch does not check it and reads what is there.", "Compare the file's sha256 with its source, and fetch it again."),
     ("torch-zip-version", "error", "This torch does not read the archive's version", "The record `version` or `byteorder` holds a value that torch refuses: a newer format, or damage.", "Upgrade torch; if that does not help, fetch the file again."),
+    # other formats
+    ("flax-damaged", "error", "The Flax file is damaged", "The msgpack stream is cut short, continued by something else, or holds arrays that do not fit their shapes.", "Fetch the file again, or save it again."),
+    ("fasttext-damaged", "error", "The fastText file is damaged", "It ends before its matrices, or is of a version that fastText does not read.", "Fetch the file again."),
+    ("tflite-damaged", "error", "The TensorFlow Lite file is damaged", "Its tables refer to bytes that are not there: a download that stopped early, or damage.", "Fetch the file again."),
+    ("coreml-damaged", "error", "The CoreML file is damaged", "A field reaches beyond the end of the file.", "Fetch the file again."),
 )  # fmt: skip

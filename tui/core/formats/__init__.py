@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.formats import (
+    coreml,
+    fasttext,
+    flax,
     gguf,
     imposters,
     numpy_files,
@@ -18,6 +21,7 @@ from tui.core.formats import (
     safetensors,
     streams,
     tar_files,
+    tflite,
     torch_legacy,
     torch_zip,
 )
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 READERS: tuple[ModuleType, ...] = (
-    safetensors, torch_zip, imposters, gguf, numpy_files, streams, tar_files, recognised, onnx, torch_legacy,
+    safetensors, torch_zip, imposters, gguf, numpy_files, streams, tar_files, fasttext, tflite, recognised, flax,
+    coreml, onnx, torch_legacy,
 )  # fmt: skip
 """In the order in which they are asked."""
 

@@ -69,6 +69,12 @@ class Cursor:
         self.position += count
         return self._data[index : index + count]
 
+    def peek(self, count: int) -> bytes:
+        """At most the next `count` bytes, without moving on."""
+        count = min(count, self.remaining)
+        index = self._within(count)
+        return self._data[index : index + count]
+
     def skip(self, count: int) -> None:
         """Move on without reading."""
         if not 0 <= count <= self.remaining:

@@ -19,8 +19,6 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (4, b"TFL3", "tflite"),
-    (0, b"\xba\x16O/", "fasttext"),
     (0, b"7z\xbc\xaf'\x1c", "7z"),
 )
 
@@ -43,6 +41,9 @@ TITLES: dict[str, str] = {
     "torch_tar": "torch's tar format, older than 0.4",
     "zlib": "a zlib stream",
     "lzma": "an lzma stream",
+    "flax": "Flax msgpack",
+    "coreml": "CoreML",
+    "torch_export": "a torch.export archive",
     "joblib_zlib": "a zlib stream of joblib",
     "safetensors": "safetensors",
     "torch_zip": "a torch zip",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui.core.checkpoint import FileReport, PickleReport
-from tui.core.formats import numpy_files
+from tui.core.formats import numpy_files, torch_export
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
@@ -45,6 +45,8 @@ def read(file: RegularFile) -> FileReport:
     except ZipBroken as broken:
         return report.with_problems(_unlistable(file, broken))
     records, root = _records(members)
+    if torch_export.is_export(records):
+        return torch_export.read(file, report, records)
     if "data.pkl" not in records:
         return _other_zip(file, report, members)
     script = "constants.pkl" in records
