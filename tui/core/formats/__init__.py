@@ -11,6 +11,7 @@ from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.formats import (
     coreml,
+    dcp_metadata,
     fasttext,
     flax,
     gguf,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 READERS: tuple[ModuleType, ...] = (
-    safetensors, torch_zip, imposters, gguf, numpy_files, streams, tar_files, fasttext, tflite, recognised, flax,
-    coreml, onnx, torch_legacy,
+    dcp_metadata, safetensors, torch_zip, imposters, gguf, numpy_files, streams, tar_files, fasttext, tflite,
+    recognised, flax, coreml, onnx, torch_legacy,
 )  # fmt: skip
 """In the order in which they are asked."""
 
