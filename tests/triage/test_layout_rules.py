@@ -254,7 +254,7 @@ def test_modules_of_sentence_transformers(tmp_path: Path) -> None:
     root = _base(tmp_path / "st")
     listed = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
               {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-              {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]  # fmt: skip
+              {"idx": 2, "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]  # fmt: skip
     (root / "modules.json").write_text(json.dumps(listed), "utf-8")
     triage = _check(root)
     assert triage.checkpoint.kind == "sentence_transformers"

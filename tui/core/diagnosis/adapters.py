@@ -129,8 +129,14 @@ def ranks(evidence: Evidence) -> Iterator[Finding]:
             [f"adapter_config.json says r = {rank}; {count_of(len(lines), 'tensor')} differ", *lines[:_SHOWN],
              "peft says: RuntimeError: Error(s) in loading state_dict for PeftModel…: size mismatch for …"],
             title=f"The adapter has rank {first}, its config says {rank}",
-            fix=(f'set "r": {first} in {printable(evidence.checkpoint.path)}/adapter_config.json',),
+            fix=(_with_rank(evidence.checkpoint, first),),
         )  # fmt: skip
+
+
+def _with_rank(checkpoint: Checkpoint, rank: str) -> str:
+    """The command that writes the file's rank into the config."""
+    code = f"import json, sys; p = sys.argv[1]; c = json.load(open(p)); c['r'] = {rank}; json.dump(c, open(p, 'w'))"
+    return python_command(code, str(checkpoint.root / "adapter_config.json"))
 
 
 def _rank_of(module: str, rank: int, patterns: dict[str, Any]) -> int:

@@ -97,13 +97,13 @@ def unfinished_step(evidence: Evidence) -> Iterator[Finding]:
     if not lines:
         return
     sibling = layout.facts.get("sibling")
-    resume = f"resume_from_checkpoint={sibling}" if sibling else "resume from the step before"
+    resume = sibling or "the step before this one"
     yield finding(
         "file-incomplete-ckpt-dir",
         lines,
         title="The save of this step was interrupted",
-        fix=(f"trainer.train({resume!r})" if not sibling else f"trainer.train(resume_from_checkpoint={sibling!r})",
-             shell("rm", "-r", str(evidence.checkpoint.root))),
+        fix=(f"trainer.train(resume_from_checkpoint={resume!r})",
+             f"then remove this one: {shell('rm', '-r', str(evidence.checkpoint.root))}"),
     )  # fmt: skip
 
 
