@@ -79,6 +79,7 @@ RULES: tuple[Rule, ...] = (
     quantization.packed_as_plain,
     quantization.file_name,
     machine.no_framework,
+    machine.no_reader,
     machine.not_asked,
     machine.memory,
     machine.outcome,
