@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LORA = re.compile(r"^(?P<module>.+)\.(?P<part>lora_(?:embedding_)?[AB])(?:\.(?P<adapter>\w+))?(?:\.weight)?$")
 _PREFIX = "base_model.model."
 _SHOWN = 6
+_MOST_PARTS = 12
 
 
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -141,18 +142,27 @@ def _with_rank(checkpoint: Checkpoint, rank: str) -> str:
 
 def _rank_of(module: str, rank: int, patterns: dict[str, Any]) -> int:
     """The rank of a module: a pattern that its name ends with (`peft/utils/other.py`, `get_pattern_key`), else `r`."""
-    for pattern, value in patterns.items():
-        plain = pattern.lstrip("^")
-        if type(value) is int and (module == plain or module.endswith(f".{plain}")):
+    for name in _endings(module):
+        value = patterns.get(name, patterns.get(f"^{name}"))
+        if type(value) is int:
             return value
     return rank
+
+
+def _endings(name: str) -> list[str]:
+    """The name and its last parts, longest first; few enough for files whose names hold thousands of dots."""
+    parts = name.rsplit(".", _MOST_PARTS)
+    return [".".join(parts[index:]) for index in range(len(parts))]
 
 
 def against_base(evidence: Evidence) -> Iterator[Finding]:
     """Shapes that the base model's tensors do not have: another base, another version, resized embeddings."""
     if not _is_adapter(evidence) or evidence.base is None:
         return
-    base = {tensor.name: tensor.shape for tensor in evidence.base.tensors}
+    base: dict[str, tuple[int, ...]] = {}
+    for tensor in evidence.base.tensors:
+        for ending in _endings(tensor.name.removesuffix(".weight")):
+            base.setdefault(ending, tensor.shape)
     wrong: list[str] = []
     for module, parts in _pairs(_loaded(evidence.checkpoint)).items():
         shape = _base_shape(base, module)
@@ -177,11 +187,8 @@ def against_base(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _base_shape(base: dict[str, tuple[int, ...]], module: str) -> tuple[int, ...] | None:
-    """The base tensor of a module; a head's model may hold the base under one prefix more or less."""
-    for name in (f"{module}.weight", f"{module.partition('.')[2]}.weight"):
-        if name in base:
-            return base[name]
-    return next((shape for name, shape in base.items() if name.endswith(f".{module}.weight")), None)
+    """The base tensor of a module; a model with a head holds the base under one prefix more or less."""
+    return base.get(module, base.get(module.partition(".")[2]))
 
 
 def _embeddings(evidence: Evidence, base: dict[str, tuple[int, ...]]) -> Iterator[Finding]:
@@ -212,7 +219,8 @@ def targets(evidence: Evidence) -> Iterator[Finding]:
     pairs = _pairs(_loaded(evidence.checkpoint))
     if not isinstance(wanted, list) or not pairs:
         return
-    absent = [str(name) for name in wanted if not any(key == name or key.endswith(f".{name}") for key in pairs)]
+    known = {ending for key in pairs for ending in _endings(key)}
+    absent = [str(name) for name in wanted if str(name) not in known]
     if absent:
         yield finding(
             "adapter-target-missing",

@@ -69,6 +69,16 @@ class Cursor:
         self.position += count
         return self._data[index : index + count]
 
+    def small(self) -> int:
+        """The next byte where it is at hand and below 128, moved over; else -1 and nothing is moved."""
+        index = self.position - self._base
+        if 0 <= index < len(self._data) and self.position < self.end:
+            byte = self._data[index]
+            if byte < 0x80:
+                self.position += 1
+                return byte
+        return -1
+
     def peek(self, count: int) -> bytes:
         """At most the next `count` bytes, without moving on."""
         count = min(count, self.remaining)

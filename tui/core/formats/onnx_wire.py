@@ -66,7 +66,10 @@ class Message:
 
 
 def varint(cursor: Cursor) -> int:
-    """A number of at most ten bytes."""
+    """A number of at most ten bytes; most are of one."""
+    first = cursor.small()
+    if first >= 0:
+        return first
     value = shift = 0
     for _ in range(10):
         byte = cursor.take(1)[0]
