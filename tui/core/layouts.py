@@ -77,7 +77,7 @@ def _names(path: Path) -> frozenset[str]:
     """Entries of a directory below, empty where it cannot be listed."""
     try:
         return frozenset(os.listdir(path))
-    except OSError:
+    except (OSError, ValueError):
         return frozenset()
 
 
@@ -95,9 +95,18 @@ def _gaps(numbers: set[int]) -> list[int]:
     return [number for number in range(min(max(numbers, default=-1) + 1, 100_000)) if number not in numbers][:1000]
 
 
+def _items(value: Any) -> list[Any]:
+    """A list from a file, empty where it is none."""
+    return value if isinstance(value, list) else []
+
+
 def _plain_name(name: Any) -> bool:
     """Whether a name from a file stays inside its directory."""
     if not isinstance(name, str) or len(name) > 255 or "\0" in name:
+        return False
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
         return False
     return not os.path.isabs(name) and ".." not in name.replace("\\", "/").split("/")
 
@@ -214,8 +223,8 @@ def _tfjs(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) 
     if document is None or not isinstance(document.mapping.get("weightsManifest"), list):
         return None
     groups = [group for group in document.mapping["weightsManifest"] if isinstance(group, dict)]
-    paths = [path for group in groups for path in group.get("paths") or [] if _plain_name(path)]
-    weights = [item for group in groups for item in group.get("weights") or [] if isinstance(item, dict)]
+    paths = [path for group in groups for path in _items(group.get("paths")) if _plain_name(path)]
+    weights = [item for group in groups for item in _items(group.get("weights")) if isinstance(item, dict)]
     parts = tuple(Part(path, "shard", os.path.isfile(root / path)) for path in paths[:MAX_PARTS])
     held = sum(os.path.getsize(root / part.name) for part in parts if part.present)
     facts = {"format": document.mapping.get("format"), "weights": weights[:100_000], "bytes": held}

@@ -119,7 +119,7 @@ def _missing(file: RegularFile, wanted: dict[str, int]) -> list[Problem]:
             return [Problem("shard-name-escapes", words, file.name)]
         try:
             size = os.stat(file.path.parent / name).st_size
-        except OSError:
+        except (OSError, ValueError):
             absent.append(name)
             continue
         if size < end:
