@@ -30,6 +30,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from tests.builders import format_samples
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -309,6 +311,12 @@ def bert_ner_truncated(dest: Path) -> None:
     bert_ner(dest)
     weights = dest / "model.safetensors"
     os.truncate(weights, weights.stat().st_size // 2)
+
+
+def trainer_cut(dest: Path) -> None:
+    """A step of a training run that was killed while it saved: weights cut, the files written last not there."""
+    bert_ner_truncated(dest)
+    format_samples.optimizer_state(dest)
 
 
 def bert_ner_lfs_pointer(dest: Path) -> None:
@@ -608,6 +616,56 @@ SAMPLES: tuple[Sample, ...] = (
         verdict="loads",
         rules=("training-checkpoint",),
         build=torch_training_checkpoint,
+    ),
+    Sample(
+        name="gguf-tiny",
+        story=8,
+        says="gguf.GGUFReader: no exception, 3 tensors",
+        verdict="loads",
+        rules=(),
+        build=format_samples.gguf_tiny,
+    ),
+    Sample(
+        name="gguf-truncated",
+        story=8,
+        says="gguf.GGUFReader: ValueError: cannot reshape array of size … into shape …",
+        verdict="fails",
+        rules=("gguf-truncated",),
+        build=format_samples.gguf_truncated,
+    ),
+    Sample(
+        name="onnx-external-missing",
+        story=8,
+        says="onnx.load: ValidationError: Data of TensorProto ( tensor name: W) should be stored in "
+        "model.onnx.data, but it is not regular file.",
+        verdict="fails",
+        rules=("onnx-external-missing",),
+        build=format_samples.onnx_external_missing,
+    ),
+    Sample(
+        name="adapter-wrong-rank",
+        story=8,
+        says="peft: RuntimeError: Error(s) in loading state_dict for PeftModelForTokenClassification: size mismatch "
+        "for base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.default.weight…",
+        verdict="fails",
+        rules=("adapter-shape-mismatch",),
+        build=format_samples.adapter_wrong_rank,
+    ),
+    Sample(
+        name="numpy-objects",
+        story=8,
+        says="numpy.load: ValueError: Object arrays cannot be loaded when allow_pickle=False",
+        verdict="fails",
+        rules=("numpy-object-array",),
+        build=format_samples.numpy_objects,
+    ),
+    Sample(
+        name="trainer-cut",
+        story=8,
+        says="SafetensorError: Error while deserializing header: incomplete metadata, file not fully covered",
+        verdict="fails",
+        rules=("safetensors-truncated", "file-incomplete-ckpt-dir"),
+        build=trainer_cut,
     ),
 )
 

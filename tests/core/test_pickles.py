@@ -78,12 +78,25 @@ def test_hostile_streams_are_answered(tmp_path: Path, name: str) -> None:
     assert report.pickle is not None or report.problems
 
 
-def test_bytes_after_the_end_are_not_called_clean(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", [b"\xff\xff", b"no pickle at all", b"cos\nsystem\n", b"\0" * 8])
+def test_bytes_after_the_end_are_not_called_clean(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "file.pkl"
-    path.write_bytes(pickle.dumps([1]) + b"cos\nsystem\n.")
+    path.write_bytes(pickle.dumps([1]) + tail)
     report = read_file(path, path.name)
     assert report.pickle is not None
     assert report.pickle.level == "suspicious"
+
+
+def test_pickles_in_a_row_are_all_judged(tmp_path: Path) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps([1]) * 3)
+    report = read_file(path, path.name)
+    assert report.pickle is not None
+    assert (report.pickle.level, report.metadata["pickles"]) == ("tensors_only", 3)
+    path.write_bytes(pickle.dumps([1]) * 3 + b"cos\nsystem\n.")
+    report = read_file(path, path.name)
+    assert report.pickle is not None
+    assert report.pickle.level == "dangerous"
 
 
 class _Runs:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import SAMPLES
+from tests.fuzz.__main__ import run
 from tests.fuzz.mutate import many
 from tui.core.assemble import json_document, read_one_file
 from tui.core.formats.tokenizer_files import read_tokenizer
@@ -31,6 +32,10 @@ def test_mutated_files_are_answered(tmp_path: Path, name: str) -> None:
         checkpoint = read_one_file(path, name)
         unexpected = [problem for problem in checkpoint.all_problems() if problem.code == "file-unreadable"]
         assert not unexpected, (seed, unexpected)
+
+
+def test_mutated_files_of_every_format_are_answered(tmp_path: Path) -> None:
+    assert run(150, 0, tmp_path) == []
 
 
 def test_mutated_pickles_are_answered(tmp_path: Path) -> None:

@@ -47,6 +47,20 @@ def test_what_is_not_cached_names_the_command(cache: Path) -> None:
     assert "hub.resolve" in raised.value.hint
 
 
+def test_inspect_lists_the_cache(cache: Path) -> None:
+    from tests.triage.test_command_line import answer, run
+
+    for path in (cache.parent, cache):
+        code, out = answer("inspect", str(path), "--json")
+        [repository] = out["repositories"]
+        assert (code, repository["name"], repository["revisions"][0]["refs"]) == (0, "acme/bert-ner", ["main"])
+        assert repository["bytes"] == sum(file.stat().st_size for file in (cache / "blobs").iterdir())
+    next((cache / "blobs").iterdir()).unlink()
+    done = run("inspect", str(cache))
+    assert done.returncode == 1
+    assert "blobs are gone" in done.stdout
+
+
 def test_the_whole_cache_is_a_tree(cache: Path) -> None:
     found = checkpoints([str(cache.parent)])
     assert [checkpoint.kind for checkpoint in found] == ["transformers"]

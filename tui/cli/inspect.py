@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tui.cli import cache
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
 from tui.core.json_text import finite
 from tui.core.text import bytes_size, count_of, printable, shape_text
@@ -19,7 +21,14 @@ if TYPE_CHECKING:
 @click.argument("path")
 @json_option
 def command(path: str, as_json: bool) -> int:
-    """Format, files, metadata and tensors. Exit: 0, 1 unreadable, 2 no such path."""
+    """Format, files, metadata and tensors; of a hub cache its repositories. Exit: 0, 1 unreadable, 2 no such path."""
+    repositories = cache.cached(Path(path))
+    if repositories:
+        if as_json:
+            write_json(cache.to_json(path, repositories))
+        else:
+            write_text(cache.to_text(path, repositories))
+        return 1 if any(revision.dangling for item in repositories for revision in item.revisions) else 0
     checkpoint = one_checkpoint(path)
     if as_json:
         write_json(to_json(checkpoint))

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Weights, is_side_file
+from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Layout, Part, Weights, is_side_file
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
 from tui.core.formats.shard_index import resolve_weights
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
 from tui.core.json_text import parse
+from tui.core.layouts import is_raw_shard, manifest_report, marks_directory, read_layout
 from tui.core.problems import Problem
 
 LOADER_NAMES = (
@@ -35,6 +36,9 @@ _CONFIG_FILES = (
     "processor_config.json",
     "trainer_state.json",
     "params.json",
+    "model.json",
+    "Manifest.json",
+    "quantize_config.json",
     "model.safetensors.index.json",
     "pytorch_model.bin.index.json",
 )
@@ -43,12 +47,22 @@ _SHARD = re.compile(r"^(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)$"
 _FILE_KINDS: dict[str, str] = {
     "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
     "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
-    "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
+    "torch_tar": "torch", "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
+    "flax": "flax", "coreml": "coreml", "torch_export": "torch_export",
 }  # fmt: skip
+_LAYOUT_KINDS = {
+    "deepspeed": "deepspeed", "torch_distributed": "torch_distributed", "megatron": "torch_distributed",
+    "consolidated": "torch", "tfjs": "tfjs", "orbax": "orbax", "coreml": "coreml",
+    "sentence_transformers": "sentence_transformers",
+}  # fmt: skip
+"""Kinds that follow from the layout alone; the others are told by the files."""
+
+MAX_COMPONENTS = 64
 _SUFFIX_KINDS: dict[str, str] = {
     ".safetensors": "safetensors", ".bin": "torch", ".pt": "torch", ".pth": "torch", ".ckpt": "torch",
     ".pkl": "pickle", ".pickle": "pickle", ".gguf": "gguf", ".onnx": "onnx", ".npy": "numpy", ".npz": "numpy",
     ".h5": "keras", ".hdf5": "keras", ".keras": "keras", ".tflite": "tflite", ".joblib": "pickle",
+    ".msgpack": "flax", ".mlmodel": "coreml", ".pt2": "torch_export",
 }  # fmt: skip
 
 
@@ -57,8 +71,10 @@ def is_weight_name(name: str) -> bool:
     return name.lower().endswith(WEIGHT_SUFFIXES)
 
 
-def is_checkpoint_directory(names: frozenset[str]) -> bool:
-    """Whether the entries of a directory make it one checkpoint rather than a folder of several."""
+def is_checkpoint_directory(names: frozenset[str], directories: frozenset[str] = frozenset()) -> bool:
+    """Whether the files and directories in a directory make it one checkpoint rather than a folder of several."""
+    if marks_directory(names, directories):
+        return True
     if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
         return True
     if names & {"adapter_config.json", "model_index.json", "modules.json", "saved_model.pb", "saved_model.pbtxt"}:
@@ -79,12 +95,19 @@ def single_weight_file(names: frozenset[str]) -> str | None:
     return weights[0] if len(weights) == 1 else None
 
 
-def read_directory(root: Path, path: str, names: frozenset[str] | None = None) -> Checkpoint:
-    """The checkpoint in `root`; problems are carried, nothing raises but the listing of `root` itself."""
+def read_directory(
+    root: Path, path: str, names: frozenset[str] | None = None, *, components: bool = True
+) -> Checkpoint:
+    """The checkpoint in `root`; problems are carried, nothing raises but the listing of `root` itself.
+
+    `components` reads the parts of a composite checkpoint too, one level deep.
+    """
     entries = frozenset(os.listdir(root)) if names is None else names
     documents = {name: read_json(root / name, name) for name in _CONFIG_FILES if name in entries}
     index_problems, weights = resolve_weights(root, entries, documents)
-    files = [read_file(root / name, name) for name in _files_to_read(entries, weights)]
+    layout = read_layout(root, entries, documents)
+    files = [read_file(root / name, name) for name in _files_to_read(entries, weights, layout)]
+    files += _files_of_layout(root, layout)
     checkpoint = Checkpoint(
         path=path,
         root=root,
@@ -97,10 +120,35 @@ def read_directory(root: Path, path: str, names: frozenset[str] | None = None) -
         names=tuple(sorted(entries)),
         sources=_sources(root, entries),
     )
+    checkpoint = replace(checkpoint, layout=with_components(root, layout) if components else layout)
     checkpoint = replace(checkpoint, kind=_directory_kind(checkpoint))
     if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
         checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
     return checkpoint
+
+
+def with_components(root: Path, layout: Layout | None) -> Layout | None:
+    """The layout with the problems of its components, each read as a checkpoint of its own."""
+    if layout is None or layout.name not in ("diffusers", "sentence_transformers"):
+        return layout
+    parts: list[Part] = []
+    for part in layout.parts[:MAX_COMPONENTS]:
+        if not part.present or not part.name:
+            parts.append(part)
+            continue
+        try:
+            inner = read_directory(root / part.name, part.name, components=False)
+        except OSError:
+            parts.append(part)
+            continue
+        found = (_below(problem, part.name) for problem in inner.all_problems())
+        parts.append(replace(part, problems=tuple(found)))
+    return replace(layout, parts=(*parts, *layout.parts[MAX_COMPONENTS:]))
+
+
+def _below(problem: Problem, name: str) -> Problem:
+    """The problem with its file named from the checkpoint's own directory."""
+    return problem.in_file(f"{name}/{problem.file}" if problem.file else name)
 
 
 def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
@@ -157,15 +205,32 @@ def _json_problem(name: str, data: bytes, error: Any) -> Problem:
     return Problem("json-invalid", f"is no valid JSON: {error.message} at {where}", name, error.offset)
 
 
-def _files_to_read(entries: frozenset[str], weights: Weights) -> list[str]:
+def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
+    """What an index elsewhere than in the weight files tells: TensorFlow.js's manifest, a CoreML package's model."""
+    if layout is None:
+        return []
+    if layout.name == "tfjs":
+        return [manifest_report(root / "model.json", layout)]
+    models = [part.name for part in layout.parts if part.name.endswith(".mlmodel") and part.present]
+    return [read_file(root / name, name) for name in models[:MAX_COMPONENTS]]
+
+
+def _files_to_read(entries: frozenset[str], weights: Weights, layout: Layout | None) -> list[str]:
     """The loader's files first, in its order; then every other file that claims to hold weights."""
-    rest = sorted(name for name in entries if is_weight_name(name) and name not in weights.files)
+    if layout is not None and layout.name == "tfjs":
+        entries = frozenset(name for name in entries if not is_raw_shard(name))
+    rest = sorted(
+        name for name in entries if (is_weight_name(name) or name == ".metadata") and name not in weights.files
+    )
     return [name for name in weights.files if name in entries] + rest
 
 
 def _directory_kind(checkpoint: Checkpoint) -> str:
     """The kind of a directory, from what is in it."""
     names = set(checkpoint.names)
+    layout = checkpoint.layout.name if checkpoint.layout is not None else ""
+    if layout in _LAYOUT_KINDS and not (layout == "sentence_transformers" and "modules.json" not in names):
+        return _LAYOUT_KINDS[layout]
     if "adapter_config.json" in names and "config.json" not in names:
         return "adapter"
     if "model_index.json" in names:

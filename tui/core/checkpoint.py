@@ -161,6 +161,36 @@ class Tokenizer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of a composite checkpoint: a component, module, rank, step or shard."""
+
+    name: str
+    """Relative to the checkpoint; empty for the directory itself."""
+
+    kind: str
+    """Its class or role, as the index says it."""
+
+    present: bool
+    names: tuple[str, ...] = ()
+    """Entries of its directory (a few hundred at most)."""
+
+    problems: tuple[Problem, ...] = ()
+    """What its own files have, where they were read."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a directory is organised beyond its weight files, and what of it is there."""
+
+    name: str
+    """`diffusers`, `sentence_transformers`, `deepspeed`, `torch_distributed`, `megatron`, `trainer`, …"""
+
+    parts: tuple[Part, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Counts, steps and ranks, by name."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A directory or a single file from which a model is loaded."""
 
@@ -184,6 +214,7 @@ class Checkpoint:
     """Text of the Python files beside the weights, never executed."""
 
     is_file: bool = False
+    layout: Layout | None = None
 
     @cached_property
     def by_name(self) -> dict[str, FileReport]:

@@ -92,9 +92,14 @@ def _directories(root: Path, shown: str) -> Iterator[Found]:
         entered.add((identity.st_dev, identity.st_ino))
         budget -= len(entries)
         yield from _rows(here, label, entries)
-        if depth < MAX_DEPTH:
+        if depth < MAX_DEPTH and not _is_package(entries):
             below = [entry.name for entry in entries if _enters(entry)]
             stack.extend((here / name, _label(label, name), depth + 1) for name in sorted(below, reverse=True))
+
+
+def _is_package(entries: list[os.DirEntry[str]]) -> bool:
+    """Whether a directory is one thing to its user (a CoreML package), so that nothing below it is a row of its own."""
+    return {"Manifest.json", "Data"} <= {entry.name for entry in entries}
 
 
 def _enters(entry: os.DirEntry[str]) -> bool:
@@ -122,7 +127,8 @@ def _rows(here: Path, label: str, entries: list[os.DirEntry[str]]) -> Iterator[F
         elif not _is_directory(entry):
             files[entry.name] = entry
     names = frozenset(files) | frozenset(item.location.name for item in odd)
-    if is_checkpoint_directory(names):
+    directories = frozenset(entry.name for entry in entries if entry.name not in files and _is_directory(entry))
+    if is_checkpoint_directory(names, directories):
         yield Found(label, here, True, names)
         return
     yield from odd

@@ -12,6 +12,7 @@ from tui.core.estimate import Available, estimate
 from tui.core.report.model import Report, Triage, triage_of
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
+from tui.triage.adapters import base_of
 from tui.triage.ask import ASKED_KINDS, TOKENIZED_KINDS, Asker
 from tui.triage.environment import available
 
@@ -59,8 +60,10 @@ async def gather(
             not_asked = error.message
         if comparison is not None and comparison.source == "files" and comparison.error is not None:
             not_asked = comparison.error[1]
+    base = await asyncio.to_thread(base_of, checkpoint) if checkpoint.kind == "adapter" else None
     return Evidence(
         checkpoint=checkpoint,
+        base=base,
         comparison=comparison,
         packages=packages,
         python=python,

@@ -18,7 +18,13 @@ from tui.triage.own import container_of, recorded_arguments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOADERS = ("transformers", "torch", "safetensors", "pickle")
+LOADERS = ("transformers", "torch", "safetensors", "pickle", "numpy", "onnx", "gguf", "joblib")
+SINGLE_FILE = frozenset({"torch", "pickle", "safetensors", "numpy", "onnx", "gguf", "joblib"})
+"""Loaders that take one file."""
+
+UNPICKLES = frozenset({"pickle", "joblib"})
+"""Loaders that run what the file names, whatever is asked."""
+
 _BY_KIND = {
     "transformers": "transformers",
     "sentence_transformers": "transformers",
@@ -27,6 +33,9 @@ _BY_KIND = {
     "lightning": "torch",
     "torchscript": "torch",
     "pickle": "pickle",
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "gguf": "gguf",
 }
 
 
@@ -58,7 +67,20 @@ def loader_for(checkpoint: Checkpoint, options: LoadOptions) -> str | None:
         return options.loader
     if options.model_class is not None and not checkpoint.is_file:
         return "transformers"
+    if checkpoint.kind == "pickle" and _is_joblib(checkpoint):
+        return "joblib"
     return _BY_KIND.get(checkpoint.kind)
+
+
+def _is_joblib(checkpoint: Checkpoint) -> bool:
+    """Whether a pickle is one that only joblib reads: arrays in the stream, or compressed."""
+    files = checkpoint.weight_files
+    inline = any(
+        name.endswith("joblib.numpy_pickle.NumpyArrayWrapper")
+        for _, item in checkpoint.pickles
+        for name in item.globals
+    )
+    return inline or any("compression" in file.metadata for file in files)
 
 
 def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
@@ -68,9 +90,9 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
         return _own_refusal(options)
     if loader is None:
         return f"there is no loader for a {checkpoint.kind} checkpoint yet"
-    if loader in ("torch", "pickle") and not checkpoint.weight_files:
+    if loader in SINGLE_FILE and loader != "safetensors" and not checkpoint.weight_files:
         return "there is no file to load"
-    runs_code = loader == "pickle" or options.unpickle
+    runs_code = loader in UNPICKLES or options.unpickle
     levels = [pickle.level for _, pickle in checkpoint.pickles]
     worst = max(levels, key=LEVELS.index, default="tensors_only")
     reasons = [reason for _, pickle in checkpoint.pickles for reason in pickle.reasons]
@@ -78,7 +100,7 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
         return f"loading it would run code that is dangerous: {listing(reasons, 4)}"
     if runs_code and not options.unpickle:
         names = [name for _, pickle in checkpoint.pickles for name in pickle.globals]
-        return f"pickle.load runs what the file names: {listing(names, 6) or 'nothing'}; say --unpickle to allow it"
+        return f"{loader}.load runs what the file names: {listing(names, 6) or 'nothing'}; say --unpickle to allow it"
     if (runs_code or options.trust_remote_code) and not options.trust_this_file and not can_isolate():
         return "this system cannot isolate the child from your files; --trust-this-file runs its code all the same"
     return ""
@@ -96,7 +118,7 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
     loader = loader_for(checkpoint, options)
     root = checkpoint.root.absolute()
-    single = loader in ("torch", "pickle", "safetensors")
+    single = loader in SINGLE_FILE
     path = root / checkpoint.weight_files[0].name if single and checkpoint.weight_files else root
     return {
         "op": "load",

@@ -47,6 +47,10 @@ class Attempt:
             return self._safetensors()
         if loader == "pickle":
             return self._pickle()
+        if loader in _FORMAT_LOADERS:
+            self.enter("import")
+            load = _FORMAT_LOADERS[loader]
+            return load(self)
         raise ValueError(f"no loader named {loader!r}")
 
     def _transformers(self) -> dict[str, Any]:
@@ -139,6 +143,51 @@ class Attempt:
         with open(self.request["path"], "rb") as file:
             value = pickle.load(file)  # consent was given in the app for this file and these names
         return {"model_class": type(value).__name__, "keys": _keys(value)}
+
+
+def _numpy(attempt: Attempt) -> dict[str, Any]:
+    """`numpy.load`; objects only with consent."""
+    import numpy
+
+    attempt.enter("load")
+    value = numpy.load(attempt.request["path"], allow_pickle=bool(attempt.request.get("unpickle")))
+    if hasattr(value, "files"):
+        arrays = {name: value[name] for name in value.files}
+        return {"model_class": "NpzFile", "keys": list(arrays)[:1000]}
+    return {"model_class": type(value).__name__, "keys": None}
+
+
+def _onnx(attempt: Attempt) -> dict[str, Any]:
+    """`onnx.load` with its external data, then the checker."""
+    import onnx
+
+    attempt.enter("load")
+    model = onnx.load(attempt.request["path"])
+    attempt.enter("check")
+    onnx.checker.check_model(attempt.request["path"])
+    return {"model_class": "ModelProto", "keys": [item.name for item in model.graph.initializer][:1000]}
+
+
+def _gguf(attempt: Attempt) -> dict[str, Any]:
+    """`gguf.GGUFReader`."""
+    import gguf
+
+    attempt.enter("load")
+    reader = gguf.GGUFReader(attempt.request["path"])
+    return {"model_class": "GGUFReader", "keys": [item.name for item in reader.tensors][:1000]}
+
+
+def _joblib(attempt: Attempt) -> dict[str, Any]:
+    """`joblib.load`: only with consent, as with any pickle."""
+    import joblib
+
+    attempt.enter("load")
+    value = joblib.load(attempt.request["path"])
+    return {"model_class": type(value).__name__, "keys": _keys(value)}
+
+
+_FORMAT_LOADERS = {"numpy": _numpy, "onnx": _onnx, "gguf": _gguf, "joblib": _joblib}
+"""Formats whose official reader is a function of one library."""
 
 
 def _importable(name: str) -> bool:

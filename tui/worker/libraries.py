@@ -21,6 +21,8 @@ PACKAGES = (
     "gptqmodel",
     "compressed-tensors",
     "timm",
+    "onnx",
+    "gguf",
     "Pillow",
     "scipy",
     "einops",

@@ -42,6 +42,9 @@ class Evidence:
     tokenizer: Checkpoint | None = None
     """A checkpoint whose tokenizer is to be used instead of the model's own."""
 
+    base: Checkpoint | None = None
+    """The model that an adapter changes, where it is on this machine."""
+
     tokenizer_answer: dict[str, Any] | None = None
     """What the environment's AutoTokenizer makes of the directory: class, length, special ids, or its error."""
 

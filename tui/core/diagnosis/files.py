@@ -22,7 +22,9 @@ _REFETCH = frozenset(
         "safetensors-truncated", "safetensors-trailing-bytes", "safetensors-invalid-header", "html-weights",
         "html-json", "file-empty-file", "file-zero-filled", "zip-no-central-dir", "zip-record-corrupt",
         "torch-legacy-truncated", "pickle-broken", "hdf5-truncated", "file-truncated", "hub-dangling-symlink",
-        "file-not-a-checkpoint", "tokenizer-json-invalid",
+        "file-not-a-checkpoint", "tokenizer-json-invalid", "gguf-truncated", "gguf-invalid-header", "gguf-zero-header",
+        "html-gguf", "gguf-lora-truncated-silent", "numpy-truncated", "numpy-invalid-header",
+        "onnx-damaged", "onnx-tensor-size",
     }
 )  # fmt: skip
 

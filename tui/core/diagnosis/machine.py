@@ -33,6 +33,24 @@ def no_framework(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+_READERS = {"gguf": "gguf", "onnx": "onnx", "numpy": "numpy", "pickle": "joblib"}
+"""The package whose reader an attempt uses, by kind."""
+
+
+def no_reader(evidence: Evidence) -> Iterator[Finding]:
+    """An attempt that ended because the format's own package is not there: this says nothing of the file."""
+    ended, package = evidence.outcome, _READERS.get(evidence.checkpoint.kind)
+    if ended is None or package is None or ended.error_type not in ("ModuleNotFoundError", "ImportError"):
+        return
+    if f"'{package}'" in ended.message:
+        yield finding(
+            "environment-no-framework",
+            [f"{printable(ended.error_type)}: {printable(ended.message, 200)}"],
+            title=f"{package} is not in this environment",
+            fix=(f"pip install {package}",),
+        )
+
+
 def memory(evidence: Evidence) -> Iterator[Finding]:
     """More memory than there is, or a mapping that the system refuses."""
     made, available = evidence.estimate, evidence.available

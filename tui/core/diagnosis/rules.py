@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tui.core.diagnosis import config, files, keys, machine, pickles, tokenizer
+from tui.core.diagnosis import (
+    adapters,
+    config,
+    files,
+    gguf,
+    keys,
+    layouts,
+    machine,
+    pickles,
+    quantization,
+    tokenizer,
+)  # fmt: skip
 from tui.core.diagnosis.evidence import Evidence, Finding, order
 from tui.core.diagnosis.make import finding
 from tui.core.text import printable
@@ -42,7 +53,34 @@ RULES: tuple[Rule, ...] = (
     tokenizer.case,
     tokenizer.special_ids,
     tokenizer.absent,
+    gguf.no_gguf,
+    gguf.architecture,
+    gguf.vocabulary,
+    gguf.head_size,
+    gguf.truncated_adapter,
+    adapters.no_weights,
+    adapters.empty,
+    adapters.ranks,
+    adapters.against_base,
+    adapters.targets,
+    adapters.base_model,
+    layouts.components,
+    layouts.modules,
+    layouts.unfinished_step,
+    layouts.deepspeed,
+    layouts.distributed,
+    layouts.megatron,
+    layouts.consolidated,
+    layouts.shards,
+    quantization.unknown_type,
+    quantization.leftover,
+    quantization.packages,
+    quantization.group_size,
+    quantization.companions,
+    quantization.packed_as_plain,
+    quantization.file_name,
     machine.no_framework,
+    machine.no_reader,
     machine.not_asked,
     machine.memory,
     machine.outcome,
@@ -56,7 +94,7 @@ _COMPLETE = frozenset(
 )  # fmt: skip
 """Kinds whose own checks are complete once their readers are."""
 
-_CHECKED = frozenset({"safetensors", "torch", "lightning"})
+_CHECKED = frozenset({"safetensors", "torch", "lightning"}) | {"gguf", "numpy", "onnx", "torch_distributed"}
 """Kinds for which the readers here already are."""
 
 _TOKENIZER_PROOF = frozenset(

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
-from tui.core.formats import imposters, recognised, safetensors, torch_legacy, torch_zip
+from tui.core.formats import (
+    coreml,
+    dcp_metadata,
+    fasttext,
+    flax,
+    gguf,
+    imposters,
+    numpy_files,
+    onnx,
+    recognised,
+    safetensors,
+    streams,
+    tar_files,
+    tflite,
+    torch_legacy,
+    torch_zip,
+)
 from tui.core.problems import Problem
 from tui.core.text import printable
 
@@ -17,12 +33,17 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-READERS: tuple[ModuleType, ...] = (safetensors, torch_zip, imposters, recognised, torch_legacy)
+READERS: tuple[ModuleType, ...] = (
+    dcp_metadata, safetensors, torch_zip, imposters, gguf, numpy_files, streams, tar_files, fasttext, tflite,
+    recognised, flax, coreml, onnx, torch_legacy,
+)  # fmt: skip
 """In the order in which they are asked."""
 
 WEIGHT_SUFFIXES = (
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".gguf", ".ggml", ".h5", ".hdf5", ".keras",
     ".onnx", ".npy", ".npz", ".msgpack", ".tflite", ".pb", ".joblib", ".th", ".jit", ".pt2", ".mlmodel", ".sav",
+    ".pkl.gz", ".pkl.gzip", ".pkl.bz2", ".pkl.xz", ".pkl.lzma", ".pkl.z", ".joblib.gz", ".joblib.z", ".pth.tar",
+    ".pt.tar",
 )  # fmt: skip
 """Suffixes of files that claim to hold weights; what they hold is read from their content."""
 

@@ -15,20 +15,11 @@ if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GGUF", "gguf"),
     (0, b"tjgg", "ggml"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (0, b"\x93NUMPY", "npy"),
-    (4, b"TFL3", "tflite"),
-    (0, b"\xba\x16O/", "fasttext"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"BZh", "bzip2"),
-    (0, b"\xfd7zXZ", "xz"),
     (0, b"7z\xbc\xaf'\x1c", "7z"),
-    (0, b"ZF", "joblib_zlib"),
-    (257, b"ustar", "tar"),
 )
 
 TITLES: dict[str, str] = {
@@ -47,6 +38,12 @@ TITLES: dict[str, str] = {
     "xz": "an xz stream",
     "7z": "a 7-Zip archive",
     "tar": "a tar archive",
+    "torch_tar": "torch's tar format, older than 0.4",
+    "zlib": "a zlib stream",
+    "lzma": "an lzma stream",
+    "flax": "Flax msgpack",
+    "coreml": "CoreML",
+    "torch_export": "a torch.export archive",
     "joblib_zlib": "a zlib stream of joblib",
     "safetensors": "safetensors",
     "torch_zip": "a torch zip",
@@ -62,24 +59,22 @@ TITLES: dict[str, str] = {
 """Formats in words."""
 
 
-def identify(head: bytes, name: str) -> str:
+def identify(head: bytes) -> str:
     """The format's name, empty where the bytes are none of these."""
     for offset, magic, kind in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return kind
-    if name.endswith(".onnx") and head[:1] == b"\x08":
-        return "onnx"
     return ""
 
 
 def matches(head: bytes, name: str, size: int) -> bool:
     """Whether the first bytes are one of the signatures above."""
-    return bool(identify(head, name))
+    return bool(identify(head))
 
 
 def read(file: RegularFile) -> FileReport:
     """The file's kind, size, and for HDF5 whether it ends where its superblock says."""
-    kind = identify(file.head(512), file.name)
+    kind = identify(file.head(512))
     report = FileReport(file.name, kind, file.size, modified=file.modified, allocated=file.blocks)
     if kind == "hdf5":
         problem = _hdf5_cut(file)

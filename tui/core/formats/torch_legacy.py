@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.joblib_files import with_side_files
+from tui.core.formats.pickles.arrays import SIDE_FILES
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import MAX_OPCODES, Machine
+from tui.core.formats.pickles.opcodes import TORCH_MAGIC
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
+from tui.core.formats.pickles.values import Mapping
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS
@@ -22,8 +26,16 @@ from tui.core.text import bytes_size, count_of
 if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
-MAGIC = 0x1950A86A20F9469CFC6C
 _PARTS = 5
+MAX_PICKLES = 1_000
+"""Pickles in a row that are read of one file."""
+
+_MAGIC_TEXT = f"L{TORCH_MAGIC}".encode()
+"""How protocols 0 and 1 write the magic number."""
+
+_STRAY = 64
+"""What breaks within so few bytes after a complete pickle is no further pickle."""
+
 _FIRST_OPCODES = frozenset(bytes([code]) for code in b"\x80()]}cJKMNIGSTUVXL\x8a\x8c\x8f\x88\x89FBC\x8e")
 _PICKLES = frozenset({"pkl", "pickle", "joblib", "sav", "p", "data"})
 _TORCH = frozenset({"bin", "pt", "pth", "ckpt", "th", "tar"})
@@ -33,6 +45,8 @@ def matches(head: bytes, name: str, size: int) -> bool:
     """Whether the bytes can begin a pickle: PROTO, or an opcode that older protocols begin with."""
     if head[:1] == b"\x80":
         return len(head) > 1 and head[1] <= 5
+    if head.startswith(_MAGIC_TEXT):
+        return True
     suffix = name.rpartition(".")[2].lower()
     if suffix in _PICKLES:
         return head[:1] in _FIRST_OPCODES
@@ -44,15 +58,21 @@ def matches(head: bytes, name: str, size: int) -> bool:
 def read(file: RegularFile) -> FileReport:
     """Tensors and globals of every pickle in the file, and whether its storages are all there."""
     report = FileReport(file.name, "pickle", file.size, modified=file.modified, allocated=file.blocks)
-    source = Source(file)
+    return with_side_files(file, read_source(report, Source(file)))
+
+
+def read_source(report: FileReport, source: Source) -> FileReport:
+    """The same for pickles that lie in memory or in a part of a file."""
     traces: list[Trace] = []
-    broken = ""
-    position, budget = 0, MAX_OPCODES
-    while position < file.size and len(traces) < _PARTS and budget > 0:
+    broken, position, budget = "", 0, MAX_OPCODES
+    legacy = False
+    while position < source.end and budget > 0 and len(traces) < (_PARTS if legacy else MAX_PICKLES):
         machine = Machine(source, position, budget)
         try:
             trace = machine.run()
         except PickleBroken as error:
+            if traces and not legacy and error.offset - position < _STRAY:
+                break
             broken = f"the pickle breaks at byte {error.offset:,}: {error}"
             machine.trace.value = machine.stack[0] if machine.stack else None
             machine.trace.refuse("")
@@ -60,21 +80,26 @@ def read(file: RegularFile) -> FileReport:
             break
         traces.append(trace)
         position, budget = trace.end, budget - trace.opcodes
-        if len(traces) == 1 and trace.value != MAGIC:
-            break
-    legacy = bool(traces) and traces[0].value == MAGIC
-    if not legacy:
-        return _plain(report, traces, broken, position)
-    return _legacy(report, traces, broken, position)
+        legacy = legacy or (len(traces) == 1 and trace.value == TORCH_MAGIC)
+    if legacy:
+        return _legacy(report, traces, broken, position, source.end)
+    return _plain(report, traces, broken, position, source.end)
 
 
-def _plain(report: FileReport, traces: list[Trace], broken: str, end: int) -> FileReport:
-    """One pickle, not written by torch."""
-    found = find_tensors(traces[0].value, report.name) if traces else Found()
-    if not broken and end < report.size:
-        traces[0].flag("suspicious", f"{count_of(report.size - end, 'byte')} follow the end of the pickle")
+def _plain(report: FileReport, traces: list[Trace], broken: str, end: int, size: int) -> FileReport:
+    """Pickles that torch did not write: `pickle.load` reads the first, each call one more."""
+    found = find_tensors(traces[0].value, report.name, arrays=True) if traces else Found()
+    for number, trace in enumerate(traces[1:], 1):
+        found.tensors += find_tensors(trace.value, report.name, arrays=True, prefix=f"pickle.{number}").tensors
+    if not broken and end < size:
+        traces[0].flag("suspicious", f"{count_of(size - end, 'byte')} follow the end of the pickle")
     pickle = judge(traces, found, broken)
     problems: tuple[Problem, ...] = ()
+    if len(traces) > 1:
+        report.metadata["pickles"] = len(traces)
+    beside = [name for trace in traces for name in _named_files(trace)]
+    if beside:
+        report.metadata["side_files"] = beside
     if broken:
         problems = (Problem("pickle-broken", broken, report.name, loader_error=("UnpicklingError", "")),)
     elif traces and traces[0].persistent:
@@ -84,7 +109,14 @@ def _plain(report: FileReport, traces: list[Trace], broken: str, end: int) -> Fi
     return replace(report, tensors=tuple(found.tensors), pickle=pickle, problems=problems)
 
 
-def _legacy(report: FileReport, traces: list[Trace], broken: str, position: int) -> FileReport:
+def _named_files(trace: Trace) -> list[str]:
+    """Files that joblib's old wrappers name."""
+    states = [call.state for call in trace.calls if call.name in SIDE_FILES]
+    names = [state.strings().get("filename") for state in states if isinstance(state, Mapping)]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _legacy(report: FileReport, traces: list[Trace], broken: str, position: int, size: int) -> FileReport:
     """The five parts: magic, protocol, system, object, storage keys."""
     report = replace(report, format="torch_legacy")
     found = find_tensors(traces[3].value, report.name) if len(traces) > 3 else Found()
@@ -99,12 +131,14 @@ def _legacy(report: FileReport, traces: list[Trace], broken: str, position: int)
             loader_error=("EOFError", "Ran out of input"),
         )
         return replace(report, tensors=tuple(found.tensors), pickle=pickle, problems=(problem,))
-    placed, problems = _place(report, found, traces[4].value, position)
+    placed, problems = _place(report, found, traces[4].value, position, size)
     metadata = _system(traces[2].value)
     return replace(report, tensors=placed, metadata=metadata, pickle=pickle, problems=problems)
 
 
-def _place(report: FileReport, found: Found, keys: Any, position: int) -> tuple[tuple[Any, ...], tuple[Problem, ...]]:
+def _place(
+    report: FileReport, found: Found, keys: Any, position: int, size: int
+) -> tuple[tuple[Any, ...], tuple[Problem, ...]]:
     """Offsets of the storages after the pickles: each is its element count (8 bytes), then its bytes."""
     starts: dict[str, int] = {}
     for key in keys if isinstance(keys, list) else []:
@@ -118,26 +152,25 @@ def _place(report: FileReport, found: Found, keys: Any, position: int) -> tuple[
         words = f"{count_of(len(found.outside), 'tensor')} reach beyond their storage: {found.outside[0]}"
         error = ("RuntimeError", "Trying to resize storage that is not resizable")
         return tensors, (Problem("torch-tensor-outside-storage", words, report.name, loader_error=error),)
-    if position <= report.size:
+    if position <= size:
         return tensors, ()
     problem = Problem(
         "torch-legacy-truncated",
-        f"storages end at byte {position:,}, the file has {report.size:,}: "
-        f"{bytes_size(position - report.size)} are missing",
+        f"storages end at byte {position:,}, the file has {size:,}: {bytes_size(position - size)} are missing",
         report.name,
-        report.size,
+        size,
         loader_error=(
             "RuntimeError",
-            f"unexpected EOF, expected {position - report.size} more bytes. The file might be corrupted.",
+            f"unexpected EOF, expected {position - size} more bytes. The file might be corrupted.",
         ),
     )
     return tensors, (problem,)
 
 
 def _located(tensor: Any, starts: dict[str, int]) -> Any:
-    """The tensor with the offset of its storage."""
+    """The tensor with the offset of its first element; without a place for its storage, with none."""
     start = starts.get(tensor.storage)
-    return tensor if start is None else msgspec.structs.replace(tensor, offset=start)
+    return msgspec.structs.replace(tensor, offset=None if start is None else start + (tensor.offset or 0))
 
 
 def _system(value: Any) -> dict[str, Any]:

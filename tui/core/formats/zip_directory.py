@@ -151,3 +151,20 @@ def read_member(file: RegularFile, member: Member, limit: int) -> bytes:
     if len(data) > limit:
         raise ZipBroken("corrupt", f"{member.name}: inflates past {limit:,} bytes")
     return data
+
+
+def read_start(file: RegularFile, member: Member, count: int) -> bytes:
+    """At most the first `count` bytes of a member's content, whatever its size."""
+    start = data_offset(file, member)
+    stored = min(member.compressed, file.size - start, count + 1024)
+    if stored < 0:
+        raise ZipBroken("corrupt", f"{member.name}: reaches beyond the end of the file")
+    raw = file.read(start, stored)
+    if member.method == 0:
+        return raw[:count]
+    if member.method != 8:
+        raise ZipBroken("corrupt", f"{member.name}: compressed by method {member.method}, which is not read")
+    try:
+        return zlib.decompressobj(-15).decompress(raw, count)
+    except zlib.error as error:
+        raise ZipBroken("corrupt", f"{member.name}: {error}") from None

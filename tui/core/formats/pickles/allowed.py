@@ -114,6 +114,7 @@ PLAIN_DATA: frozenset[str] = frozenset(
         "numpy._core.numeric._frombuffer",
         "numpy.ndarray",
         "numpy.dtype",
+        "joblib.numpy_pickle.NumpyArrayWrapper",
         "collections.defaultdict",
         "collections.deque",
         "datetime.datetime",

@@ -6,6 +6,7 @@ make, and the first thing that torch's `weights_only` unpickler refuses (`torch/
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -19,6 +20,14 @@ MAX_OPCODES = 4_000_000
 MAX_STRING = 1 << 20
 """Longer strings and bytes are skipped, not kept."""
 
+MAX_LIST = 100_000
+"""Plain numbers beyond that many in a list are counted as read and not kept."""
+
+_NUMBERS = re.compile(rb"(?:G.{8}|J.{4}|K.|M..){64,4096}+", re.DOTALL)
+"""A run of numbers that is too long to be a shape: played at once, and their values not kept."""
+
+_ONE_NUMBER = re.compile(rb"G.{8}|J.{4}|K.|M..", re.DOTALL)
+
 _PYTHON2 = {
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
@@ -31,8 +40,10 @@ _PYTHON2 = {
 class Machine:
     """Runs one pickle symbolically; `run` returns its `Trace`."""
 
-    def __init__(self, source: Source, start: int = 0, budget: int = MAX_OPCODES) -> None:
+    def __init__(self, source: Source, start: int = 0, budget: int = MAX_OPCODES, depth: int = 0) -> None:
         self.source = source
+        self.depth = depth
+        """How many pickles this one lies in."""
         self.position = start
         self.start = start
         self.budget = budget
@@ -71,6 +82,14 @@ class Machine:
             trace.end = self.position
         return trace
 
+    def run_quietly(self) -> Trace:
+        """The same for bytes that need not be a pickle: what was met until it broke."""
+        try:
+            self.run()
+        except PickleBroken:
+            self.stack = []
+        return self.trace
+
     def _skim(self) -> int:
         """Play the commonest opcodes (memo, small integers, MARK) in one loop; how many were played.
 
@@ -102,6 +121,11 @@ class Machine:
                 self.marks.append(stack)
                 self.stack = stack = []
                 index += 1
+                numbers = _NUMBERS.match(data, index)
+                if numbers is not None:
+                    index = numbers.end()
+                    stack.extend([0] * _how_many(numbers[0]))
+                    count += len(stack) >> 4
             else:
                 break
             count += 1
@@ -138,6 +162,12 @@ class Machine:
         blob = Blob(self.position, count)
         self.position += count
         return blob
+
+    def step_over(self, count: int) -> None:
+        """Move on by `count` bytes that are no opcodes."""
+        if count > self.source.end - self.position:
+            raise PickleBroken(f"wants {count:,} bytes at {self.position:,}, beyond the end", self.position)
+        self.position += count
 
     def line(self) -> bytes:
         """Up to the next newline, which is dropped; at most 64 KiB."""
@@ -195,7 +225,8 @@ class Machine:
     def append_to(self, target: Any, items: list[Any]) -> None:
         """APPEND and APPENDS."""
         if isinstance(target, list):
-            target.extend(items)
+            if len(target) < MAX_LIST or items.count(0) < len(items):
+                target.extend(items)
             return
         self.trace.refuse("Can only append to lists, but got an object")
         if isinstance(target, Call):
@@ -217,6 +248,13 @@ class Machine:
             target.pairs = (target.pairs or []) + pairs
         elif not isinstance(target, list):
             raise PickleBroken(f"sets items of a {type(target).__name__}", self.position)
+
+
+def _how_many(run: bytes) -> int:
+    """Numbers in a run."""
+    if run[0] == 0x47 and len(run) % 9 == 0 and run[::9].count(b"G") == len(run) // 9:
+        return len(run) // 9
+    return len(_ONE_NUMBER.findall(run))
 
 
 def _check_global(trace: Trace, found: Global) -> None:

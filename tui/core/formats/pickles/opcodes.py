@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tui.core.formats.pickles.arrays import built
 from tui.core.formats.pickles.rebuild import storage_of
 from tui.core.formats.pickles.trace import PickleBroken
 from tui.core.formats.pickles.values import Blob, Call, Global, Mapping, Persistent, Storage, TensorValue
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tui.core.formats.pickles.machine import Machine
 
 _SMALL_INT_BYTES = 8
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+"""The number that a legacy torch file begins with (`torch/serialization.py`, `MAGIC_NUMBER`)."""
 
 Handler = Callable[["Machine"], None]
 HANDLERS: dict[int, Handler] = {}
@@ -72,7 +75,9 @@ def _long_text(machine: Machine) -> None:
 
 
 def _small_int(text: bytes) -> int | str:
-    """Numbers of many digits stay text: they collide in hashes and cost time to parse."""
+    """Numbers of many digits stay text: they collide in hashes and cost time to parse. torch's magic is known."""
+    if text == _TORCH_MAGIC_TEXT:
+        return TORCH_MAGIC
     return int(text) if len(text) <= 18 else text.decode("ascii", "replace")[:64]
 
 
@@ -85,13 +90,14 @@ def _long(machine: Machine) -> None:
     data = machine.payload(count)
     if isinstance(data, Blob) or count > _SMALL_INT_BYTES:
         shown = data.size if isinstance(data, Blob) else count
-        value: Any = 0x1950A86A20F9469CFC6C if data == _TORCH_MAGIC else f"an integer of {shown} bytes"
+        value: Any = TORCH_MAGIC if data == _TORCH_MAGIC else f"an integer of {shown} bytes"
         machine.stack.append(value)
     else:
         machine.stack.append(int.from_bytes(data, "little", signed=True))
 
 
-_TORCH_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
+_TORCH_MAGIC = TORCH_MAGIC.to_bytes(10, "little")
+_TORCH_MAGIC_TEXT = str(TORCH_MAGIC).encode()
 
 
 @_on(b"F")
@@ -295,6 +301,7 @@ def _build(machine: Machine) -> None:
             machine.trace.refuse("Can only build Tensor, Parameter, OrderedDict or types allowlisted, but got dict")
     elif isinstance(target, Call):
         target.state = state
+        built(machine, target)
     elif not isinstance(target, TensorValue):
         machine.trace.refuse("Can only build Tensor, Parameter, OrderedDict or types allowlisted, but got an object")
         if isinstance(target, Global):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tui.core.formats.pickles.arrays import from_buffer
 from tui.core.formats.pickles.values import Blob, Call, Global, Mapping, Storage, TensorValue
 from tui.core.tensors import TORCH_DTYPES, TORCH_STORAGE
 
@@ -189,4 +190,6 @@ _PLAIN: dict[str, Callable[[tuple[Any, ...], Trace], Any]] = {
     "torch.device": _device,
     "_codecs.encode": _encode,
     "torch.nn.parameter.Parameter": _parameter,
+    "numpy.core.numeric._frombuffer": lambda arguments, trace: from_buffer(arguments),
+    "numpy._core.numeric._frombuffer": lambda arguments, trace: from_buffer(arguments),
 }

@@ -58,6 +58,17 @@ class Trace:
         else:
             self.globals[found] = None
 
+    def absorb(self, other: Trace) -> None:
+        """Take over what a pickle inside this one would do."""
+        for found in other.globals:
+            self.note(found)
+        for level, sentence in other.reasons:
+            self.flag(level, sentence)
+        self.calls.extend(other.calls[: max(MAX_GLOBALS - len(self.calls), 0)])
+        self.opcodes += other.opcodes
+        if other.refusal is not None:
+            self.refuse(other.refusal)
+
     def flag(self, level: str, sentence: str) -> None:
         """Note an irregularity, each once; a full list still takes what is worse than it holds."""
         if (level, sentence) in self.reasons:

@@ -50,6 +50,17 @@ class TensorValue(msgspec.Struct, frozen=True):
     """`sparse`, `quantized`, `meta`, `nested`; empty for a dense tensor."""
 
 
+class ArrayValue(msgspec.Struct, frozen=True):
+    """A numpy array: what it is and where its bytes are."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...] | None
+    nbytes: int
+    place: int | None
+    """Offset in the stream, `None` where the bytes were not kept apart."""
+
+
 @dataclass(eq=False, slots=True)
 class Mapping:
     """A dictionary; pairs instead of a dict, since keys may be unhashable or made to collide."""
@@ -72,6 +83,8 @@ class Call:
     state: Any = None
     items: list[Any] | None = None
     pairs: list[tuple[Any, Any]] | None = None
+    array: ArrayValue | None = None
+    """The numpy array that it is, where it is one."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tui.core.formats.pickles.values import Call, Mapping, Storage, TensorValue
+from tui.core.formats.pickles.values import ArrayValue, Call, Mapping, Persistent, Storage, TensorValue
 from tui.core.tensors import DTYPE_BITS, Tensor, bytes_of
 
 MAX_NODES = 4_000_000
@@ -29,8 +29,12 @@ class Found:
     """Whether the budget ended the walk."""
 
 
-def find_tensors(value: Any, file: str) -> Found:
-    """Every tensor reachable from `value`, named by the keys that lead to it.
+def find_tensors(
+    value: Any, file: str, *, arrays: bool = False, prefix: str = "", stored: dict[str, TensorValue] | None = None
+) -> Found:
+    """Every tensor reachable from `value`, named by the keys that lead to it; numpy arrays where `arrays` is true.
+
+    `stored` holds tensors that the value only refers to by persistent ids, as torch's tar format does.
 
     Entries of the dictionary at the top keep their key and have no role; what lies deeper is `nested`, below a key
     that names an optimizer `optimizer`, in a pickled module `module`.
@@ -40,7 +44,7 @@ def find_tensors(value: Any, file: str) -> Found:
         found.top_keys = [key_text(key) for key, _ in value.pairs][:100_000]
     elif isinstance(value, Call):
         found.root = value.name
-    stack: list[tuple[str, Any, int, str]] = [("", value, 0, "")]
+    stack: list[tuple[str, Any, int, str]] = [(prefix, value, 0, "")]
     seen: set[int] = set()
     nodes = 0
     while stack:
@@ -49,6 +53,11 @@ def find_tensors(value: Any, file: str) -> Found:
         if nodes > MAX_NODES:
             found.cut = True
             break
+        item, array = _resolved(item, stored)
+        if array is not None:
+            if arrays:
+                found.tensors.append(_array(path, array, file, role))
+            continue
         if isinstance(item, TensorValue):
             found.tensors.append(_tensor(path, item, file, role))
             if _is_outside(item):
@@ -67,6 +76,13 @@ def find_tensors(value: Any, file: str) -> Found:
         )
     found.containers = _count(found.tensors, value)
     return found
+
+
+def _resolved(item: Any, stored: dict[str, TensorValue] | None) -> tuple[Any, ArrayValue | None]:
+    """What a value stands for, and the numpy array that it is, where it is one."""
+    if isinstance(item, Persistent) and stored is not None:
+        return stored.get(str(item.value), item), None
+    return item, item if isinstance(item, ArrayValue) else item.array if isinstance(item, Call) else None
 
 
 def _is_outside(value: TensorValue) -> bool:
@@ -148,11 +164,17 @@ def _tensor(path: str, value: TensorValue, file: str, role: str) -> Tensor:
         value.shape,
         nbytes or 0,
         file,
-        None,
+        value.offset * bits // 8 if bits is not None and value.offset and storage is not None else None,
         storage.key if storage is not None else "",
         value.stride,
         storage.device if storage is not None else "",
         value.note or role,
+    )
+
+
+def _array(path: str, value: ArrayValue, file: str, role: str) -> Tensor:
+    return Tensor(
+        path or "(array)", value.dtype, value.shape, value.nbytes, file, value.place, "", value.stride, role=role
     )
 
 
