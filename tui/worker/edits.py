@@ -44,7 +44,8 @@ def apply(request: dict[str, Any], name: str, answer: dict[str, Any]) -> None:
         request["config"] = json.dumps(values, indent=2) + "\n"
         answer["edited"] = values
         answer["edit_notes"] = notes
-    if config_class is not None and isinstance(values, dict):
+    own = config_class is not None and values.get("model_type") in (None, getattr(config_class, "model_type", None))
+    if own:
         answer["unknown_fields"] = unknown(values, config_class)
 
 
@@ -160,9 +161,17 @@ def known(cls: Any) -> frozenset[str]:
             for name in dir(cls)
             if not name.startswith("_") and isinstance(getattr(cls, name, None), (int, float, str, list, dict))
         }
-        names |= set(transformers().GenerationConfig().to_dict())
+        names |= set(transformers().GenerationConfig().to_dict()) | _derived(cls)
         _KNOWN[cls] = frozenset(names)
     return _KNOWN[cls]
+
+
+def _derived(cls: Any) -> set[str]:
+    """Attributes that the constructor derives and `to_dict` writes: they come back with every saved config."""
+    try:
+        return set(cls().to_dict())
+    except Exception:  # a class without usable defaults
+        return set()
 
 
 def unknown(values: dict[str, Any], cls: Any, prefix: str = "") -> list[list[str]]:
@@ -189,5 +198,6 @@ def contradictions(values: dict[str, Any], config: Any) -> list[list[Any]]:
 
 def _close(key: str, names: Any) -> str:
     """The one field that `key` is a slip of, empty where there is none."""
-    found = difflib.get_close_matches(key, [name for name in names if name not in _LEGACY or name in _LABELS], 1, 0.86)
+    public = [name for name in names if not name.startswith("_") and (name not in _LEGACY or name in _LABELS)]
+    found = difflib.get_close_matches(key, public, 1, 0.86)
     return found[0] if found else ""
