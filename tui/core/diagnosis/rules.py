@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from tui.core.diagnosis import (
     adapters,
+    companions,
     config,
+    environment,
     files,
     gguf,
     keys,
@@ -79,6 +81,8 @@ RULES: tuple[Rule, ...] = (
     quantization.companions,
     quantization.packed_as_plain,
     quantization.file_name,
+    *companions.RULES,
+    *environment.RULES,
     machine.no_framework,
     machine.no_reader,
     machine.not_asked,
@@ -105,6 +109,8 @@ _TOKENIZER_PROOF = frozenset(
         "tokenizer-json-invalid",
         "tokenizer-raises",
         "tokenizer-class-needs-sentencepiece",
+        "tokenizer-spm-corrupt",
+        "tokenizer-class-v5-backend",
     }
 )
 _DEGRADING = frozenset(
@@ -114,6 +120,15 @@ _DEGRADING = frozenset(
         "config-tie-word-embeddings", "shape-config-mismatch",
     }
 ) | _TOKENIZER_PROOF  # fmt: skip
+
+
+_CERTAIN_TO_FAIL = frozenset(
+    {
+        "memory-host-oom-killed", "memory-cgroup-limit", "memory-mmap-refused", "pickle-cve-torch-2.6",
+        "environment-fp8-dtype-torch",
+    }
+)  # fmt: skip
+"""Rules about the machine and its versions that the loader's own answer does not know of."""
 
 
 def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
@@ -167,7 +182,7 @@ def verdict(evidence: Evidence, found: tuple[Finding, ...]) -> tuple[str, str]:
     checkpoint, comparison = evidence.checkpoint, evidence.comparison
     asked = comparison is not None and comparison.source != "files"
     basis = "loader" if asked else "files"
-    if any(item.rule in ("memory-host-oom-killed", "memory-mmap-refused") for item in found):
+    if any(item.rule in _CERTAIN_TO_FAIL for item in found):
         return "fails", basis
     if checkpoint.kind in ("transformers", "sentence_transformers"):
         return _of_model(evidence, found, asked), basis

@@ -1,0 +1,115 @@
+"""The environment that saved a checkpoint against the one that would load it: versions that decide."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from tui.core.diagnosis.make import finding
+from tui.core.text import listing, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.diagnosis.evidence import Evidence, Finding
+
+_NUMBER = re.compile(r"\d+")
+_FLOAT8 = ("F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0")
+
+
+def version(text: str) -> tuple[int, ...]:
+    """`2.13.0+cpu` as (2, 13, 0); empty where there is no number."""
+    return tuple(int(part) for part in _NUMBER.findall(text.partition("+")[0])[:3])
+
+
+def before(evidence: Evidence, package: str, wanted: str) -> str:
+    """The installed version where it is older than `wanted`, else empty; an absent package is not older."""
+    held = (evidence.packages or {}).get(package, "")
+    return held if held and version(held) < version(wanted) else ""
+
+
+def _config(checkpoint: Checkpoint) -> dict[str, Any]:
+    return checkpoint.config.mapping if checkpoint.config is not None else {}
+
+
+def pickled_weights(evidence: Evidence) -> Iterator[Finding]:
+    """Pickled weights under a torch whose restricted unpickler has known holes."""
+    checkpoint = evidence.checkpoint
+    if not any(file.format in ("torch_zip", "torch_legacy") for file in checkpoint.weight_files):
+        return
+    held = before(evidence, "torch", "2.6")
+    library = (evidence.packages or {}).get("transformers", "")
+    if held and checkpoint.weights.kind == "bin" and version(library) >= (4, 51):
+        yield finding(
+            "pickle-cve-torch-2.6",
+            [f"torch {held}, transformers {library}", f"pickled weights: {listing(checkpoint.weights.files, 3)}"],
+        )
+        return
+    held = before(evidence, "torch", "2.10")
+    if held:
+        yield finding("security-weights-only-not-safe", [f"torch {held} would unpickle this file"])
+
+
+def eight_bits(evidence: Evidence) -> Iterator[Finding]:
+    """Tensors of 8-bit floating point under a torch that has none."""
+    held = before(evidence, "torch", "2.1")
+    names = sorted({tensor.dtype for tensor in evidence.checkpoint.tensors} & set(_FLOAT8))
+    if held and names:
+        yield finding("environment-fp8-dtype-torch", [f"torch {held}", f"dtypes in the file: {listing(names)}"])
+
+
+def saved_by_newer(evidence: Evidence) -> Iterator[Finding]:
+    """The transformers that wrote the config is newer than the one that would read it."""
+    saved = _config(evidence.checkpoint).get("transformers_version")
+    held = (evidence.packages or {}).get("transformers", "")
+    if not isinstance(saved, str) or not held or not version(saved):
+        return
+    if version(saved)[:2] > version(held)[:2]:
+        yield finding(
+            "environment-saved-by-newer",
+            [f"config.json was written by transformers {printable(saved, 40)}, installed is {held}"],
+            file="config.json",
+            fix=(f"pip install 'transformers>={printable(saved, 20)}'",) if version(saved) else (),
+        )
+
+
+def rope_scaling(evidence: Evidence) -> Iterator[Finding]:
+    """rope_scaling in the form of transformers 4.43 under an older one."""
+    scaling = _config(evidence.checkpoint).get("rope_scaling")
+    held = before(evidence, "transformers", "4.43")
+    if held and isinstance(scaling, dict) and ("rope_type" in scaling or len(scaling) > 2):
+        keys = listing([printable(str(key), 40) for key in scaling], 6)
+        yield finding("config-rope-scaling", [f"rope_scaling holds {keys}", f"transformers {held}"], file="config.json")
+
+
+def backend_class(evidence: Evidence) -> Iterator[Finding]:
+    """A tokenizer class that transformers 5 introduced, under 4."""
+    tokenizer = evidence.checkpoint.tokenizer
+    held = before(evidence, "transformers", "5")
+    if held and tokenizer is not None and tokenizer.tokenizer_class == "TokenizersBackend":
+        yield finding(
+            "tokenizer-class-v5-backend",
+            [f"tokenizer_config.json names TokenizersBackend, transformers {held} has none"],
+            file="tokenizer_config.json",
+        )
+
+
+def sixteen_as_thirty_two(evidence: Evidence) -> Iterator[Finding]:
+    """A config that makes the loader copy 16-bit weights into 32 bits."""
+    checkpoint = evidence.checkpoint
+    config = _config(checkpoint)
+    named = config.get("dtype") or config.get("torch_dtype")
+    if checkpoint.kind != "transformers" or named != "float32" or not checkpoint.tensors:
+        return
+    sixteen = sum(tensor.nbytes for tensor in checkpoint.tensors if tensor.dtype in ("F16", "BF16"))
+    if sixteen * 2 > checkpoint.tensor_bytes and sixteen > 1 << 28:
+        yield finding(
+            "memory-fp32-default",
+            [f"config.json names float32; {sixteen:,} of {checkpoint.tensor_bytes:,} bytes are of 16 bits"],
+            file="config.json",
+        )
+
+
+RULES = (pickled_weights, eight_bits, saved_by_newer, rope_scaling, backend_class, sixteen_as_thirty_two)
+"""In the order in which they are asked."""
