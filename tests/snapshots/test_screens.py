@@ -53,6 +53,7 @@ async def _settle(pilot: Pilot[Any]) -> None:
         screen.query_one(CheckpointTree).put(triage, False)
         assert path
     screen.session.worker.environment.python = "3"
+    screen.session.worker.environment.packages.update(torch="2.13.0")  # without the build that was installed
     screen.query_one(CheckpointTree).go_to("models/bert-ner-labels")
     await until(pilot, lambda: screen.path == "models/bert-ner-labels")
     screen.refresh_all()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from tui.cli.common import class_option, progress_line, python_option, write_json, write_text
+from tui.cli.common import bytes_line, class_option, progress_line, python_option, write_json, write_text
 from tui.core.compare import parse_setting
+from tui.core.deep import total_bytes
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import Report, report_json
@@ -29,7 +30,7 @@ FORMATS = ("text", "json", "markdown", "html", "sarif")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
-@click.option("--deep", is_flag=True, help="Read every byte as well: not there yet, see the change log.")
+@click.option("--deep", is_flag=True, help="Read every byte as well: checksums, CRCs, NaN and Inf.")
 @click.option("--fail-on", type=click.Choice(("error", "warning", "never")), default="error", show_default=True)
 def command(
     paths: tuple[str, ...],
@@ -48,14 +49,13 @@ def command(
 
     Exit: 0 no finding at or above --fail-on, 1 some, 2 bad usage or no such path.
     """
-    if deep:
-        raise click.UsageError("--deep is not there yet: use sha256sum, or leave it out")
     options = Options(
         model_class=model_class,
         tokenizer=existing(tokenizer) if tokenizer else None,
         expected=dict(parse_setting(text) for text in expectations),
         files_only=files_only,
         python=python,
+        deep=deep,
     )
     return run(list(paths), options, "json" if as_json else form, output, fail_on)
 
@@ -67,7 +67,8 @@ def run(paths: list[str], options: Options, form: str, output: Path | None, fail
 
     async def triage() -> None:
         """Puts the report aside: asyncio's runner renders a task's result, and a report is large."""
-        box.append(await triage_all(found, options, progress_line()))
+        total = sum(total_bytes(item) for item in found) if options.deep else 0
+        box.append(await triage_all(found, options, progress_line(), bytes_line(total) if total else None))
 
     asyncio.run(triage())
     [report] = box

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.core.json_text import dumps
-from tui.core.text import printable
+from tui.core.text import bytes_size, printable
 from tui.errors import UsageError
 from tui.triage.paths import checkpoints, existing
 
@@ -57,6 +58,28 @@ def write_text(text: str, output: Path | None = None) -> None:
         output.write_text(text, "utf-8", "backslashreplace")
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror or error}") from None
+
+
+def bytes_line(total: int) -> Callable[[int], None] | None:
+    """Bytes read, their rate and the time left, on stderr where that is a terminal; called from a reading thread."""
+    if not sys.stderr.isatty():
+        return None
+    began = shown = time.monotonic()
+    done = 0
+
+    def show(count: int) -> None:
+        nonlocal done, shown
+        done += count
+        now = time.monotonic()
+        if now - shown < 0.5 and done < total:
+            return
+        shown = now
+        rate = done / max(now - began, 1e-3)
+        left = (total - done) / max(rate, 1)
+        words = f"read {bytes_size(done)} of {bytes_size(total)}, {bytes_size(int(rate))}/s, {left:.0f} s left"
+        click.echo(f"\r\x1b[K{words}", nl=False, err=True)
+
+    return show
 
 
 def progress_line() -> Callable[[int, int], None] | None:

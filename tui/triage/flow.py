@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tui.core.deep import verify
 from tui.core.diagnosis.evidence import Evidence, Outcome
 from tui.core.estimate import Available, estimate
 from tui.core.report.model import Report, Triage, triage_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
+    from tui.core.deep import DeepReport
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Options:
     expected: dict[str, Any] = field(default_factory=dict)
     files_only: bool = False
     python: str | None = None
+    deep: bool = False
+    """Whether every byte of the weights is read."""
 
 
 async def gather(
@@ -78,6 +83,16 @@ async def gather(
     )
 
 
+async def read_deep(checkpoint: Checkpoint, reading: Callable[[int], None] | None) -> DeepReport:
+    """Read every byte of the weights in a thread that ends when this is cancelled."""
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(verify, checkpoint, reading, stop.is_set)
+    except asyncio.CancelledError:
+        stop.set()
+        raise
+
+
 def _tokenizer(path: Path) -> Checkpoint | None:
     """The checkpoint whose tokenizer is to be judged instead."""
     from tui.core.assemble import read_directory
@@ -94,14 +109,15 @@ async def triage_all(
     found: list[Checkpoint],
     options: Options,
     progress: Callable[[int, int], None] | None = None,
+    reading: Callable[[int], None] | None = None,
 ) -> Report:
-    """Triage each checkpoint in turn; one worker serves them all."""
+    """Triage each checkpoint in turn; one worker serves them all. `reading` is told of bytes read by `options.deep`."""
     worker = None if options.files_only or not needs_worker(found) else Worker(options.python)
     asker = Asker(worker) if worker is not None else None
     machine = available()
     triages: list[Triage] = []
     try:
-        async for triage in _each(found, asker, options, machine):
+        async for triage in _each(found, asker, options, machine, reading):
             triages.append(triage)
             if progress is not None:
                 progress(len(triages), len(found))
@@ -113,11 +129,17 @@ async def triage_all(
 
 
 async def _each(
-    found: list[Checkpoint], asker: Asker | None, options: Options, machine: Available
+    found: list[Checkpoint],
+    asker: Asker | None,
+    options: Options,
+    machine: Available,
+    reading: Callable[[int], None] | None = None,
 ) -> AsyncIterator[Triage]:
     paused = time.monotonic()
     for checkpoint in found:
         evidence = await gather(checkpoint, asker, options, machine)
+        if options.deep:
+            evidence = replace(evidence, deep=await read_deep(checkpoint, reading))
         yield triage_of(evidence)
         if time.monotonic() - paused > 0.05:
             await asyncio.sleep(0)

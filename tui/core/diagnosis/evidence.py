@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
+    from tui.core.deep import DeepReport
     from tui.core.estimate import Available, Estimate
 
 SEVERITIES = ("error", "warning", "info")
@@ -53,6 +54,9 @@ class Evidence:
     outcome: Outcome | None = None
     expected: dict[str, Any] = field(default_factory=dict)
     """Config values that the user counts on."""
+
+    deep: DeepReport | None = None
+    """What reading every byte told."""
 
     not_asked: str = ""
     """Why no loader was asked, where it was wanted."""

@@ -264,6 +264,11 @@ PAGES |= _pages(
     ("tokenizer-chat-template", "info", "A chat model without a chat template", "apply_chat_template() fails: neither tokenizer_config.json nor chat_template.jinja holds one.", "Copy the template from the instruct release, or set tokenizer.chat_template."),
     ("tokenizer-class-v5-backend", "error", "The tokenizer was saved by transformers 5", "tokenizer_class TokenizersBackend does not exist before 5.", "pip install 'transformers>=5', or set tokenizer_class to PreTrainedTokenizerFast."),
     ("tokenizer-config-unhashable", "error", "Special tokens as objects, under a transformers that wants text", "Some releases cannot read special tokens that are JSON objects.", "pip install -U transformers."),
+    # every byte
+    ("zip-record-crc", "warning", "Bytes of the archive changed after it was saved", "A record's CRC does not match its bytes: bit rot or a damaged transfer. torch does not check it and loads the wrong values without a word.", "Fetch the file again and compare its sha256 with the source."),
+    ("tensor-not-finite", "warning", "Tensors hold infinite or undefined values", "Training diverged, a cast to 16 bits overflowed, or bytes are damaged: the model loads and answers nonsense.", "Use the checkpoint before, or the file in its original dtype; compare its sha256 with the source."),
+    ("tensor-all-zero", "info", "Weight tensors of zeros", "They were never trained or never written; some adapters and gates begin as zeros by design.", "Check the run that saved it, or the conversion."),
+    ("tensor-duplicate", "info", "Tensors with the same bytes", "Tied weights stored twice, or layers copied from one another.", "Nothing to mend; saving through save_pretrained stores tied weights once."),
     # accelerators
     ("quantization-fp8-arch", "error", "This GPU has no 8-bit floating point", "fp8e4nv needs compute capability 8.9 or newer.", "Use the bf16 or int8 variant, or another GPU."),
     ("quantization-vllm-capability", "error", "The quantization needs a newer GPU", "vLLM's kernels for this method have a lowest compute capability.", "Use GPTQ or 16 bits on this GPU, or a newer one."),

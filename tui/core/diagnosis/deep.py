@@ -1,0 +1,84 @@
+"""What reading every byte told: checksums, CRCs, values that cannot be meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui.core.diagnosis.make import fetch_again, finding
+from tui.core.text import count_of, listing, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tui.core.deep import DeepFile
+    from tui.core.diagnosis.evidence import Evidence, Finding
+
+
+def checksums(evidence: Evidence) -> Iterator[Finding]:
+    """Bytes that are not those of the source, or that are and are damaged all the same."""
+    for file in evidence.deep.files if evidence.deep is not None else ():
+        report = evidence.checkpoint.by_name.get(file.name)
+        damaged = report is not None and report.fatal is not None
+        if file.matches is False and file.known is not None:
+            yield finding(
+                "file-sha256-mismatch",
+                [f"{file.name}: sha256 {file.sha256}", f"{file.known.source} says {file.known.sha256}"],
+                file=file.name,
+                fix=fetch_again(evidence.checkpoint, file.name),
+            )
+        elif file.matches and damaged and file.known is not None:
+            yield finding(
+                "file-upstream-corrupt",
+                [f"{file.name}: sha256 {file.sha256} is what {file.known.source} says, and the file does not parse"],
+                file=file.name,
+            )
+
+
+def records(evidence: Evidence) -> Iterator[Finding]:
+    """Members of an archive whose CRC does not match."""
+    for file in evidence.deep.files if evidence.deep is not None else ():
+        if file.broken_records:
+            shown = listing([printable(name, 80) for name in file.broken_records], 4)
+            yield finding(
+                "zip-record-crc",
+                [f"{file.name}: CRC does not match in {count_of(len(file.broken_records), 'record')}: {shown}"],
+                file=file.name,
+                fix=fetch_again(evidence.checkpoint, file.name),
+            )
+
+
+def values(evidence: Evidence) -> Iterator[Finding]:
+    """Infinite or undefined values, and tensors of one value."""
+    for file in evidence.deep.files if evidence.deep is not None else ():
+        if file.not_finite:
+            shown = [f"{printable(name, 80)} ({count:,})" for name, count in file.not_finite]
+            yield finding(
+                "tensor-not-finite",
+                [f"{file.name}: infinite or undefined values in {count_of(len(shown), 'tensor')}: {listing(shown, 4)}"],
+                file=file.name,
+            )
+        yield from _constant(file)
+
+
+def _constant(file: DeepFile) -> Iterator[Finding]:
+    """Matrices of zeros: layers that were never trained, or never written. Biases and norms are often constant."""
+    zero = [name for name, is_zero in file.constant if is_zero and name.endswith("weight")]
+    if zero:
+        shown = listing([printable(name, 80) for name in zero], 6)
+        yield finding("tensor-all-zero", [f"{file.name}: {shown}"], file=file.name)
+
+
+def duplicates(evidence: Evidence) -> Iterator[Finding]:
+    """Large tensors that hold the same bytes under several names."""
+    if evidence.deep is None:
+        return
+    large = {tensor.name for tensor in evidence.checkpoint.tensors if tensor.nbytes >= 1 << 16}
+    constant = {name for file in evidence.deep.files for name, _ in file.constant}
+    groups = [group for group in evidence.deep.duplicates if set(group) <= large - constant]
+    if groups:
+        shown = [" = ".join(printable(name, 60) for name in group[:3]) for group in groups]
+        yield finding("tensor-duplicate", [f"{count_of(len(groups), 'group')}: {listing(shown, 4)}"])
+
+
+RULES = (checksums, records, values, duplicates)
+"""In the order in which they are asked."""
