@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import SAMPLES
-from tui.core.assemble import read_directory
-from tui.core.estimate import Available, estimate
 from tui.system import environments, gpus, memory
 
 if TYPE_CHECKING:
@@ -113,33 +110,6 @@ def test_memory_that_a_driver_does_not_tell_is_unknown(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "pynvml", _nvml([("A10", 1, 2)], "memory"))
     [gpu] = gpus.probe().devices
     assert (gpu.free, gpu.total) == (None, None)
-
-
-def _verdict(ram: int | None, **more: Any) -> tuple[str, int]:
-    checkpoint = read_directory(SAMPLES / "bert-ner", "bert-ner")
-    made = estimate(checkpoint, Available(ram=ram, ram_total=ram, **more), "auto")
-    return made.verdict, made.shortfall
-
-
-def test_verdicts_follow_what_is_free() -> None:
-    assert _verdict(8 * GIB) == ("fits", 0)
-    assert _verdict(300_000_000)[0] == "fits_slowly"
-    assert _verdict(270_000_000)[0] == "tight"
-    verdict, short = _verdict(100_000_000)
-    assert verdict == "exceeds"
-    assert short > 100_000_000
-    assert _verdict(8 * GIB, mappable=10_000)[0] == "refused"
-    assert _verdict(None)[0] == "unknown"
-
-
-def test_a_cast_is_anonymous_memory() -> None:
-    checkpoint = read_directory(SAMPLES / "bert-ner", "bert-ner")
-    plain = estimate(checkpoint, Available(ram=GIB), "auto")
-    cast = estimate(checkpoint, Available(ram=GIB), "bfloat16")
-    assert plain.load_peak is not None
-    assert cast.load_peak is not None
-    assert cast.load_peak - plain.load_peak == checkpoint.tensor_bytes // 2
-    assert cast.weights == checkpoint.tensor_bytes // 2
 
 
 def test_an_environment_is_described_without_starting_it(tmp_path: Path) -> None:

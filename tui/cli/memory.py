@@ -42,8 +42,10 @@ def to_text(made: Estimate, machine: Available, path: str) -> str:
         f"  free     {bytes_size(machine.ram)} of {bytes_size(machine.ram_total)} ({machine.ram_source})",
         f"  device   {bytes_size(made.device_total)} with cache {bytes_size(made.kv_cache)}",
     ]
-    for name, free, total in machine.devices:
-        lines.append(f"           {printable(name)}: free {bytes_size(free)} of {bytes_size(total)}")
+    for device in machine.devices:
+        lines.append(
+            f"           {printable(device.name)}: free {bytes_size(device.free)} of {bytes_size(device.total)}"
+        )
     if not machine.devices:
         lines.append(f"           {printable(machine.devices_reason)}")
     if made.shortfall:

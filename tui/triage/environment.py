@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.core.estimate import Available
+from tui.core.estimate import Available, Device
 from tui.system import gpus, memory
 
 
@@ -16,6 +16,6 @@ def available() -> Available:
         ram_source=ram.source,
         swap=ram.swap_free,
         mappable=ram.mappable,
-        devices=tuple((device.name, device.free, device.total) for device in found.devices),
+        devices=tuple(Device(device.name, device.free, device.total) for device in found.devices),
         devices_reason=found.reason,
     )
