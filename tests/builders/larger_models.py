@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +30,8 @@ class Recipe:
 
     tokens: int = 256
     group: str = "dense"
-    extra: dict[str, Any] = field(default_factory=dict)
+    held_out: bool = False
+    """Whether no constant of the estimate was looked at beside it."""
 
 
 _T = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 8,
@@ -105,6 +106,29 @@ RECIPES: tuple[Recipe, ...] = (
            "decoder_layers": 6, "encoder_attention_heads": 8, "decoder_attention_heads": 8, "encoder_ffn_dim": 2048,
            "decoder_ffn_dim": 2048, "vocab_size": 20000, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
            "decoder_start_token_id": 1}, "float32", ((_S, "auto"), (_S, "bfloat16")), tokens=128, group="audio"),
+    Recipe("bloom", "BloomForCausalLM", "BloomConfig", {"hidden_size": 512, "n_layer": 8, "n_head": 8,
+           "vocab_size": 20000}, "float16", ((_S, "auto"), (_S, "float32")), held_out=True),
+    Recipe("stablelm", "StableLmForCausalLM", "StableLmConfig", _T, "bfloat16", ((_Z, "float32"), (_M, "auto")),
+           held_out=True),
+    Recipe("granite", "GraniteForCausalLM", "GraniteConfig", _T, "float32", ((_L, "bfloat16"), (_S, "float16")),
+           held_out=True),
+    Recipe("falcon", "FalconForCausalLM", "FalconConfig", {"hidden_size": 640, "num_hidden_layers": 8,
+           "num_attention_heads": 10, "vocab_size": 20000}, "bfloat16", ((_S, "auto"), (_M, "float32")), held_out=True),
+    Recipe("olmoe", "OlmoeForCausalLM", "OlmoeConfig", {**_T, "num_experts": 12, "num_hidden_layers": 5,
+           "intermediate_size": 896, "num_experts_per_tok": 4}, "bfloat16", ((_S, "auto"), (_S, "float32")),
+           group="experts", held_out=True),
+    Recipe("electra", "ElectraForMaskedLM", "ElectraConfig", {**_BERT, "embedding_size": 640}, "float32",
+           ((_S, "bfloat16"), (_L, "auto")), group="encoder", held_out=True),
+    Recipe("pegasus", "PegasusForConditionalGeneration", "PegasusConfig", {"d_model": 512, "encoder_ffn_dim": 2048,
+           "decoder_ffn_dim": 2048, "encoder_layers": 4, "decoder_layers": 4, "encoder_attention_heads": 8,
+           "decoder_attention_heads": 8, "vocab_size": 20000}, "float32", ((_S, "bfloat16"), (_M, "auto")),
+           group="encoder-decoder", held_out=True),
+    Recipe("deit", "DeiTForImageClassification", "DeiTConfig", {"hidden_size": 640, "intermediate_size": 2560,
+           "num_hidden_layers": 10, "num_attention_heads": 10}, "float32", ((_S, "auto"), (_Z, "bfloat16")),
+           group="vision", held_out=True),
+    Recipe("hubert", "HubertForCTC", "HubertConfig", {"hidden_size": 640, "intermediate_size": 2560,
+           "num_hidden_layers": 8, "num_attention_heads": 10}, "float32", ((_S, "auto"), (_Z, "bfloat16")),
+           tokens=128, group="audio", held_out=True),
 )  # fmt: skip
 
 

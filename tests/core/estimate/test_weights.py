@@ -88,7 +88,7 @@ def test_experts_stored_one_by_one_are_stacked(tmp_path: Path) -> None:
             tensors[f"model.layers.0.mlp.experts.{expert}.{part}.weight"] = ("BF16", shape)
     weighed = weigh(model(tmp_path, tensors), "auto")
     assert weighed.fused == 4 * 3 * 32 * 64 * 2
-    assert weighed.group == 4 * 2 * 32 * 64 * 2
+    assert weighed.stacking == 2 * 4 * 32 * 64 * 2
     assert not weighed.fused_cast
     one: Tensors = {"model.layers.0.mlp.experts.gate_up_proj": ("BF16", (4, 64, 64)), **DENSE}
     assert weigh(model(tmp_path / "one", one), "auto").fused == 0

@@ -29,8 +29,9 @@ ENCODERS = frozenset({
     "albert", "bert", "camembert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
     "layoutlm", "layoutlmv3", "longformer", "mobilebert", "modernbert", "mpnet", "nomic_bert", "roberta",
     "roberta-prelayernorm", "roformer", "splinter", "squeezebert", "xlm-roberta", "xlm-roberta-xl",
-    "audio-spectrogram-transformer", "beit", "clip", "convnext", "convnextv2", "data2vec-audio", "data2vec-vision",
-    "deit", "detr", "dinov2", "dinov3_vit", "dpt", "hubert", "resnet", "segformer", "siglip", "siglip2", "swin",
-    "swinv2", "unispeech", "vit", "vit_mae", "wav2vec2", "wav2vec2-bert", "wavlm", "yolos",
+    "audio-spectrogram-transformer", "beit", "clip", "clip_vision_model", "convnext", "convnextv2", "data2vec-audio",
+    "data2vec-vision", "deit", "detr", "dinov2", "dinov3_vit", "dpt", "hubert", "resnet", "segformer", "siglip",
+    "siglip2", "siglip_vision_model", "swin", "swinv2", "unispeech", "vit", "vit_mae", "wav2vec2", "wav2vec2-bert",
+    "wavlm", "yolos",
 })  # fmt: skip
 """Families without a decoder: they keep nothing between passes."""

@@ -82,7 +82,7 @@ def _summed(
         peak = base.anonymous + load.peak
         trained = training + (weights.loaded - load.after if training and load.after < weights.loaded else 0)
         running = base.anonymous + load.after + cached + logits + trained
-        run = running + work
+        run = max(running + work, base.anonymous + load.after + trained + once.before)
         unsure = trained * UNSURE // 100
         low = max(peak - load.low, running + low_work - unsure) - base.unsure
         high = max(peak + load.high, running + high_work + unsure) + base.unsure

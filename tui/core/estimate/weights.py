@@ -26,7 +26,13 @@ QUANTIZING = ("int8", "nf4")
 _BLOCK = 64
 """Weights that share one scale in NF4 (bitsandbytes' default)."""
 
+Stack = tuple[str, str]
+"""(name of the list of experts, the projection)."""
+
+_JOINED = "gate and up"
 _EXPERT = re.compile(r"^(.*experts)\.(\d+)\.(.+)$")
+_HALVES = frozenset({"gate_proj", "up_proj", "w1", "w3", "gate", "up"})
+_NORMED = (".weight_v", ".parametrizations.weight.original1")
 _COMPANION = re.compile(
     r"(\.|_)(scales?|qzeros|qweight|g_idx|absmax|quant_map|nested_\w+|quant_state\.\w+|SCB|weight_format|weight_scale"
     r"(_inv)?|input_scale|zero_point|weight_packed|weight_shape|weight_zero_point|blocks)$"
@@ -61,8 +67,11 @@ class Weights:
     fused_cast: bool = False
     """Whether the stacked experts change their dtype as well."""
 
-    group: int = 0
-    """The largest stack of experts, with whatever is concatenated to it."""
+    normed: int = 0
+    """As loaded, weights stored as direction and length (weight norm), which the model multiplies out once."""
+
+    stacking: int = 0
+    """What stacking holds at most beyond the finished stacks: two projections are joined from a copy of each."""
 
     expert: int = 0
     """The largest single expert tensor, as loaded."""
@@ -109,8 +118,9 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     tensors = tuple(tensor for tensor in _once(checkpoint.tensors) if tensor.role != "optimizer")
     dequantized = device == "cpu" and method in ("fp8", "mxfp4")
     stacks = _stacks(tensors)
-    loaded = cast = fused = copied = largest = expert = 0
-    groups: dict[tuple[str, str], int] = {}
+    loaded = cast = fused = copied = largest = expert = normed = 0
+    groups: dict[Stack, int] = {}
+    first: dict[Stack, str] = {}
     fused_cast = False
     for tensor in tensors:
         stack = stacks.get(tensor.name)
@@ -118,12 +128,14 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
         changed = size != tensor.nbytes or _changes(tensor, target, bool(method))
         loaded += size
         largest = max(largest, size)
+        normed += size if tensor.name.endswith(_NORMED) else 0
         if stack is not None:
             fused += size
             copied += tensor.nbytes
             expert = max(expert, size)
             fused_cast = fused_cast or changed
             groups[stack] = groups.get(stack, 0) + size
+            first[stack] = min(first.get(stack, tensor.name), tensor.name)
         elif changed:
             cast += size
             copied += tensor.nbytes
@@ -137,7 +149,8 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
         fused=fused,
         copied_stored=copied,
         fused_cast=fused_cast,
-        group=max(groups.values(), default=0),
+        normed=normed,
+        stacking=_stacking(groups, first, fused),
         expert=expert,
         largest=largest,
         quantized=method,
@@ -162,18 +175,33 @@ def _once(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
         yield tensor
 
 
-def _stacks(tensors: tuple[Tensor, ...]) -> dict[str, tuple[str, str]]:
+def _stacks(tensors: tuple[Tensor, ...]) -> dict[str, Stack]:
     """Tensors of single experts, by the stack that the loader makes of them (gate and up projections share one)."""
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, Stack] = {}
     members: dict[str, int] = {}
     for tensor in tensors:
-        match = _EXPERT.match(tensor.name)
+        match = _EXPERT.match(tensor.name) if "experts." in tensor.name else None
         if match is None or len(tensor.shape) != 2:
             continue
-        part = "up" if re.search(r"(^|\.)(gate_proj|up_proj|w1|w3|gate|up)\b", match[3]) else match[3]
+        part = _JOINED if match[3].split(".")[0] in _HALVES else match[3]
         found[tensor.name] = (match[1], part)
         members[match[1]] = members.get(match[1], 0) + 1
     return {name: stack for name, stack in found.items() if members[stack[0]] > 1}
+
+
+def _stacking(groups: dict[Stack, int], first: dict[Stack, str], total: int) -> int:
+    """The largest moment while the stacks are made, in the order of their names, over what they are in the end."""
+    made = most = 0
+    for (_, part), size in sorted(groups.items(), key=lambda item: _natural(first[item[0]])):
+        most = max(most, made + (2 * size if part == _JOINED else size))
+        made += size
+    return max(most - total, 0)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers in names by value, as the loader does (`dot_natural_key`)."""
+    pieces = name.split(".")
+    return [(int(piece), "") if piece.isdecimal() and len(piece) < 10 else (-1, piece) for piece in pieces]
 
 
 def _changes(tensor: Tensor, target: str, quantized: bool) -> bool:
