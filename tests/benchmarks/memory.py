@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.peaks import measure
+from tests.conftest import REPOSITORY
 from tui.core.assemble import read_directory
 from tui.core.estimate.cache import cache_bytes
 from tui.core.estimate.figures import figures
@@ -116,18 +118,8 @@ def _recipe(recipe: Recipe) -> Iterator[Row]:
 
 def _make_apart(recipe: Recipe, place: Path) -> None:
     """Make the model in a process of its own, so that its memory is given back."""
-    from tests.builders.larger_models import make
-
-    pid = os.fork()
-    if pid == 0:
-        try:
-            make(recipe, place)
-        except BaseException as error:
-            print(f"{recipe.name}: {error!r}", flush=True)
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(pid, 0)[1] != 0:
-        raise RuntimeError(f"{recipe.name} could not be made")
+    command = [sys.executable, "-m", "tests.builders.larger_models", recipe.name, str(place)]
+    subprocess.run(command, check=True, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
 
 
 def _row(recipe: Recipe, form: str, dtype: str, directory: Path) -> Row:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from safetensors.torch import load_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMATS = ("safetensors", "shards", "zip bin", "legacy bin")
 
@@ -169,3 +168,7 @@ def _shards(state: dict[str, Any], place: Path, count: int = 4) -> None:
         weight_map.update(dict.fromkeys(part, file))
     index = {"metadata": {"total_size": sum(item.nbytes for item in state.values())}, "weight_map": weight_map}
     (place / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+
+
+if __name__ == "__main__":
+    make(next(recipe for recipe in RECIPES if recipe.name == sys.argv[1]), Path(sys.argv[2]))
