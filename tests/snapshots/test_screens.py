@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from tests.ui.test_explorer import explorer, until
-from tui.core.estimate import Available
+from tui.core.estimate import Available, Device
 from tui.triage import session as session_module
 from tui.triage.flow import Options
 from tui.triage.session import Session
@@ -27,7 +27,7 @@ MACHINE = Available(
     ram=22 << 30,
     ram_total=24 << 30,
     ram_source="MemAvailable",
-    devices=(("NVIDIA A10", 20 << 30, 24 << 30),),
+    devices=(Device("NVIDIA A10", 20 << 30, 24 << 30),),
 )
 
 

@@ -26,6 +26,7 @@ from tui.triage.load import (
     refusal,
     refused,
 )
+from tui.triage.memory import over_limit
 from tui.triage.own import checked
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ _UNITS = {
 
 
 class Size(click.ParamType[int]):
-    """A size in bytes: `2GB`, `1.5GiB`, `800M`."""
+    """A size in bytes: `2GB`, `1.5GiB`, `800M`, `500000000`."""
 
     name = "size"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes from text."""
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(value).lower())
+        match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([kmgt]i?)?b?\s*", str(value).lower())
         if match is None:
-            self.fail(f"{value!r} is no size; write 2GB or 1.5GiB", param, ctx)
+            self.fail(f"{value!r} is no size; write 500MB, 1.5GiB or a number of bytes", param, ctx)
         return int(float(match[1]) * _UNITS[match[2] or ""])
 
 
@@ -74,7 +75,10 @@ class Size(click.ParamType[int]):
 @python_option
 @click.option("--timeout", type=click.FloatRange(min=0.1), metavar="S", help="End the attempt after so many seconds.")
 @click.option(
-    "--memory-limit", type=Size(), metavar="SIZE", help="End it when it holds more anonymous memory than this."
+    "--memory-limit",
+    type=Size(),
+    metavar="SIZE",
+    help="Anonymous memory it may hold: refused where loading needs more, ended where it takes more.",
 )
 @click.option("--unpickle", is_flag=True, help="Allow a full unpickle: runs what the file names.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow the checkpoint's own Python files to run.")
@@ -103,7 +107,7 @@ async def _run(checkpoint: Checkpoint, options: LoadOptions, as_json: bool) -> i
     before = await _predict(checkpoint, options)
     if not as_json:
         click.echo(f"predicted: {before.verdict}" if before is not None else "no prediction", err=True)
-    reason = refusal(checkpoint, options)
+    reason = refusal(checkpoint, options) or await over_limit(checkpoint, options)
     outcome = refused(reason) if reason else await _attempt(checkpoint, options)
     triage = await diagnose_after(checkpoint, before, outcome, Options(python=options.python))
     if as_json:

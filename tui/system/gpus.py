@@ -1,64 +1,34 @@
-"""NVIDIA GPUs through NVML; no library, no driver and no GPU are each told apart."""
+"""GPUs of every maker that can be asked; none, not asked and not answering are told apart."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tui.system import amd, nvidia
 
-@dataclass(frozen=True)
-class Gpu:
-    """One device and its memory in bytes; `None` where the driver does not tell."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-    name: str
-    free: int | None
-    total: int | None
+    from tui.core.estimate import Device
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """The devices, or why there are none."""
+    """The devices that a child would see, in its order, or why there are none."""
 
-    devices: tuple[Gpu, ...] = ()
+    devices: tuple[Device, ...] = ()
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def probe() -> Gpus:
-    """Ask NVML; never raises."""
-    try:
-        import pynvml
-    except ImportError:
-        return Gpus(reason="nvidia-ml-py is not installed")
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return Gpus(reason=f"no NVIDIA GPU found: {error}")
-    try:
-        count = pynvml.nvmlDeviceGetCount()
-        devices = tuple(_device(pynvml, index) for index in range(count))
-        return Gpus(devices, "" if devices else "the NVIDIA driver lists no GPU")
-    except pynvml.NVMLError as error:
-        return Gpus(reason=f"the NVIDIA driver does not answer: {error}")
-    finally:
-        _shutdown(pynvml)
-
-
-def _shutdown(library: Any) -> None:
-    try:
-        library.nvmlShutdown()
-    except library.NVMLError:
-        return
-
-
-def _device(library: Any, index: int) -> Gpu:
-    try:
-        handle = library.nvmlDeviceGetHandleByIndex(index)
-        name = library.nvmlDeviceGetName(handle)
-        shown = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-    except library.NVMLError as error:
-        return Gpu(f"GPU {index} ({error})", None, None)
-    try:
-        memory = library.nvmlDeviceGetMemoryInfo(handle)
-    except library.NVMLError:
-        return Gpu(shown, None, None)
-    return Gpu(shown, int(memory.free), int(memory.total))
+def probe(root: Path = Path("/"), environment: Mapping[str, str] | None = None) -> Gpus:
+    """NVIDIA through NVML, AMD through sysfs; never raises."""
+    given = os.environ if environment is None else environment
+    found = nvidia.probe(given, root)
+    others = amd.probe(given, root)
+    devices = found.devices + others.devices
+    reason = "" if devices else found.reason
+    return Gpus(devices, reason, tuple(note for note in (*found.notes, *others.notes) if note))

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from tui.core.estimate import Available
-from tui.system import gpus, memory
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tui.core.estimate import Available, Place
+from tui.system import disk, gpus, memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def available() -> Available:
-    """RAM and GPUs right now."""
+def available(place: Path | None = None) -> Available:
+    """RAM and GPUs right now, and the file system of `place`."""
     ram = memory.probe()
     found = gpus.probe()
+    devices = tuple(
+        replace(device, free=ram.available, total=ram.total) if device.unified and device.free is None else device
+        for device in found.devices
+    )
     return Available(
         ram=ram.available,
         ram_total=ram.total,
         ram_source=ram.source,
         swap=ram.swap_free,
         mappable=ram.mappable,
-        devices=tuple((device.name, device.free, device.total) for device in found.devices),
+        devices=devices,
         devices_reason=found.reason,
+        notes=ram.notes + found.notes,
+        place=disk.probe(place) if place is not None else Place(),
     )

@@ -1,4 +1,4 @@
-"""Entry point of the child: `python -I start.py serve|load REQUESTS_FD EVENTS_FD`.
+"""Entry point of the child: `python -I start.py serve|load|base REQUESTS_FD EVENTS_FD`.
 
 Registers this folder as a package of its own without touching `sys.path`, so that the app's packages can never
 shadow the environment's.
@@ -62,7 +62,7 @@ def bound_memory(limit: int = 8 << 30) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the two uses of the child."""
+    """Run one of the three uses of the child."""
     die_with_parent()
     register()
     restore_paths()
@@ -71,6 +71,10 @@ def main(arguments: list[str]) -> int:
     mode, requests, events = arguments[0], int(arguments[1]), int(arguments[2])
     if mode == "load":
         return attempt.run(requests, events)
+    if mode == "base":
+        from ckptriage_worker import base
+
+        return base.run(requests, events)
     bound_memory()
     return serve.run(requests, events)
 

@@ -217,9 +217,10 @@ def meter(made: Estimate | None, machine: Available | None, width: int, measured
         rows.append(line(span(f"now   {bytes_size(measured[0])} anonymous, {bytes_size(measured[1])} mapped", "key")))
     if made.shortfall:
         rows.append(line(span(f"short {bytes_size(made.shortfall)}", "bad")))
-    for index, (name, free, total) in enumerate(machine.devices):
-        rows.append(_bar(f"GPU{index} ", made.device_total, free, bar, "plain"))
-        rows.append(line(span(f"      {printable(name)}: free {bytes_size(free)} of {bytes_size(total)}", "dim")))
+    for index, device in enumerate(machine.devices):
+        rows.append(_bar(f"GPU{index} ", made.device_total, device.free, bar, "plain"))
+        words = f"      {printable(device.name)}: free {bytes_size(device.free)} of {bytes_size(device.total)}"
+        rows.append(line(span(words, "dim")))
     if not machine.devices:
         rows += wrapped(machine.devices_reason or "no GPU found", width, "dim", "GPU   ", "      ")
     for dtype, size in list(made.by_dtype.items())[:4]:
