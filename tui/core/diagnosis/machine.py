@@ -69,7 +69,7 @@ def memory(evidence: Evidence) -> Iterator[Finding]:
         return
     must = max(made.load_peak or 0, made.run or 0)
     yield finding(
-        "memory-host-oom-killed",
+        "memory-cgroup-limit" if available.ram_source.startswith("cgroup") else "memory-host-oom-killed",
         [
             f"must have {bytes_size(must)} of RAM as {made.dtype}; free {bytes_size(available.ram)} of "
             f"{bytes_size(available.ram_total)} ({available.ram_source})",

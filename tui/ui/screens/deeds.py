@@ -23,20 +23,22 @@ from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
 from tui.ui.render.details import rule_rows
 from tui.ui.render.lines import Line, line, span, wrapped
+from tui.ui.render.meter import Measured
 from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
+from tui.ui.screens.metering import Metering
 
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Comparing):
+class Deeds(Comparing, Metering):
     """What the explorer can do; the explorer itself adds the panes."""
 
     def prepare_deeds(self) -> None:
         """State that the deeds keep."""
         self.log_lines: list[Line] = []
-        self.measured: tuple[int, int] | None = None
+        self.measured = {}
         self.attempt: LoadAttempt | None = None
         self.attempt_words = ""
         self.tokenizer_answer: dict[str, Any] | None = None
@@ -110,6 +112,9 @@ class Deeds(Comparing):
 
     async def _attempt(self, attempt: LoadAttempt) -> LoadOutcome:
         self.attempt = attempt
+        self.attempted = Measured()
+        if self.path is not None:
+            self.measured[self.path] = self.attempted
         self.attempt_words = "load attempt running; escape cancels"
         self.refresh_all()
         timer = self.set_interval(LOG_SECONDS, self._flush_log)
@@ -117,7 +122,7 @@ class Deeds(Comparing):
             return await attempt.run()
         finally:
             timer.stop()
-            self.measured = None
+            self.attempted.running = False
             self._flush_log()
 
     async def _ended(self, path: str, outcome: LoadOutcome, edited_config: bool) -> None:
@@ -149,13 +154,13 @@ class Deeds(Comparing):
             self._flush_log()
 
     def _sample(self, sample: MemorySample) -> None:
-        self.measured = (sample.anonymous, sample.file_backed)
+        self.attempted.add(sample.anonymous, sample.file_backed)
 
     def _flush_log(self) -> None:
         if self._log_dirty and self.is_mounted:
             self._log_dirty = False
             self.show_log()
-            self.query_one("#memory").refresh()
+            self.refresh_meter()
 
     def action_cancel(self) -> None:
         """Escape: the filter, else a running attempt, else a maximised pane."""

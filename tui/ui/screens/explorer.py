@@ -16,7 +16,7 @@ from tui.core.text import count_of, printable
 from tui.errors import CkptriageError
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
-from tui.ui.render import details
+from tui.ui.render import details, meter
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
 from tui.ui.widgets.line_view import LineView
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from tui.core.report.model import Triage
     from tui.triage.session import Session
+
+
+MACHINE_SECONDS = 1.0
 
 
 class Explorer(Deeds):
@@ -51,6 +54,11 @@ class Explorer(Deeds):
         Binding("x", "export", "Export", show=False),
         Binding("y", "copy", "Copy", show=False),
         Binding("z", "maximise", "Zoom", show=False),
+        Binding("plus,equals_sign", "context(2)", "More tokens", show=False),
+        Binding("minus", "context(-2)", "Fewer tokens", show=False),
+        Binding("b", "batch", "Batch", show=False),
+        Binding("t", "dtype", "Dtype", show=False),
+        Binding("v", "device", "Device", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("escape", "cancel", "Cancel", show=False),
         Binding("q", "app.quit", "Quit", show=False),
@@ -99,6 +107,7 @@ class Explorer(Deeds):
         self.show_pane("tree")
         self.refresh_all()
         self.call_after_refresh(self._begin)
+        self.set_interval(MACHINE_SECONDS, self.look_at_machine)
 
     def _begin(self) -> None:
         self._scan()
@@ -266,7 +275,14 @@ class Explorer(Deeds):
 
     def _memory(self, width: int) -> list[Line]:
         triage = self.triage
-        return details.meter(triage.estimate if triage else None, self.session.machine, width, self.measured)
+        if triage is None or self.path is None:
+            return meter.meter(None, None, width)
+        return meter.meter(self.session.metered(self.path), self.session.machine, width, self.measured.get(self.path))
+
+    def refresh_meter(self) -> None:
+        """Repaint the Memory pane, where it says something else than it shows."""
+        if self.is_mounted:
+            self.query_one("#memory", LineView).show_changed(self._memory)
 
     def show_log(self) -> None:
         """Repaint the log."""
