@@ -12,6 +12,7 @@ from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Weights, is_si
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
 from tui.core.formats.shard_index import resolve_weights
+from tui.core.formats.tensorflow import directory as tensorflow
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
 from tui.core.json_text import parse
 from tui.core.problems import Problem
@@ -44,11 +45,14 @@ _FILE_KINDS: dict[str, str] = {
     "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
     "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
     "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
+    "tensor_bundle": "tensorflow_checkpoint", "tensorflow_v1": "tensorflow_checkpoint",
+    "tensorflow_graph": "tensorflow_graph", "saved_model": "tensorflow_saved_model",
 }  # fmt: skip
 _SUFFIX_KINDS: dict[str, str] = {
     ".safetensors": "safetensors", ".bin": "torch", ".pt": "torch", ".pth": "torch", ".ckpt": "torch",
     ".pkl": "pickle", ".pickle": "pickle", ".gguf": "gguf", ".onnx": "onnx", ".npy": "numpy", ".npz": "numpy",
     ".h5": "keras", ".hdf5": "keras", ".keras": "keras", ".tflite": "tflite", ".joblib": "pickle",
+    ".pb": "tensorflow_graph", ".graphdef": "tensorflow_graph", ".index": "tensorflow_checkpoint",
 }  # fmt: skip
 
 
@@ -63,7 +67,7 @@ def is_checkpoint_directory(names: frozenset[str]) -> bool:
         return True
     if names & {"adapter_config.json", "model_index.json", "modules.json", "saved_model.pb", "saved_model.pbtxt"}:
         return True
-    if "config.json" in names:
+    if "config.json" in names or tensorflow.prefixes(names) or tensorflow.v1_names(names):
         return True
     return has_tokenizer(names) or single_weight_file(names) is not None
 
@@ -84,23 +88,54 @@ def read_directory(root: Path, path: str, names: frozenset[str] | None = None) -
     entries = frozenset(os.listdir(root)) if names is None else names
     documents = {name: read_json(root / name, name) for name in _CONFIG_FILES if name in entries}
     index_problems, weights = resolve_weights(root, entries, documents)
-    files = [read_file(root / name, name) for name in _files_to_read(entries, weights)]
+    parts = _tensorflow(root, entries)
+    files = parts.files or tuple(read_file(root / name, name) for name in _files_to_read(entries, weights))
     checkpoint = Checkpoint(
         path=path,
         root=root,
         kind="unknown",
-        files=tuple(files),
+        files=files,
         config=documents.get("config.json"),
         json_files=documents,
         weights=weights,
-        problems=tuple(index_problems),
+        problems=(*index_problems, *parts.problems),
         names=tuple(sorted(entries)),
         sources=_sources(root, entries),
     )
-    checkpoint = replace(checkpoint, kind=_directory_kind(checkpoint))
+    checkpoint = replace(checkpoint, kind=parts.kind or _directory_kind(checkpoint))
     if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
         checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
     return checkpoint
+
+
+def _tensorflow(root: Path, entries: frozenset[str]) -> tensorflow.Parts:
+    """A SavedModel, or a checkpoint of TensorFlow where no other model is; empty for all other directories."""
+    if tensorflow.is_saved_model(entries):
+        return tensorflow.read_saved_model(root, entries)
+    named = any(name in entries for name in LOADER_NAMES) or any(_SHARD.match(name) for name in entries)
+    others = named or entries & {"config.json", "adapter_config.json", "model_index.json", "modules.json"}
+    if not others and (tensorflow.prefixes(entries) or tensorflow.v1_names(entries)):
+        return tensorflow.read_checkpoint(root, entries)
+    return tensorflow.Parts("")
+
+
+def is_bundle_prefix(path: Path) -> bool:
+    """Whether a path is the prefix of a tensor bundle, which is how TensorFlow names one: no file has that name."""
+    if path.exists():
+        return False
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return False
+    return path.name in tensorflow.prefixes(names) or f"{path.name}.index" in names
+
+
+def read_prefix(path: Path, shown: str) -> Checkpoint:
+    """The checkpoint of TensorFlow under one prefix."""
+    entries = frozenset(os.listdir(path.parent))
+    parts = tensorflow.read_checkpoint(path.parent, entries, path.name)
+    names = tuple(sorted(name for name in entries if name.startswith(f"{path.name}.") or name == "bert_config.json"))
+    return Checkpoint(shown, path.parent, parts.kind, parts.files, problems=parts.problems, names=names)
 
 
 def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
@@ -116,6 +151,8 @@ def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
 
 def read_one_file(file: Path, path: str) -> Checkpoint:
     """A single file as a checkpoint of its own."""
+    if file.name.endswith(".index") and tensorflow.prefixes(os.listdir(file.parent)):
+        return replace(read_prefix(file.with_name(file.name[:-6]), path), is_file=True)
     report = read_file(file, file.name)
     return Checkpoint(
         path=path,
@@ -172,8 +209,6 @@ def _directory_kind(checkpoint: Checkpoint) -> str:
         return "diffusers"
     if "modules.json" in names and "config_sentence_transformers.json" in names:
         return "sentence_transformers"
-    if names & {"saved_model.pb", "saved_model.pbtxt"}:
-        return "tensorflow_saved_model"
     if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
         return "transformers"
     return _kind_without_weights(checkpoint, names)

@@ -23,6 +23,12 @@ TOKENIZED_KINDS = frozenset({"transformers", "sentence_transformers", "tokenizer
 """Kinds whose tokenizer the environment's AutoTokenizer is asked about."""
 
 
+PACKAGED_KINDS = frozenset(
+    {"tensorflow_saved_model", "tensorflow_hub_module", "tensorflow_graph", "tensorflow_checkpoint", "keras"}
+)
+"""Kinds on which the environment's packages bear, which the worker names without importing one."""
+
+
 class Asker:
     """Asks one worker; remembers answers by config, header and class, for as long as the worker's environment stays."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tui.core.assemble import is_bundle_prefix
 from tui.core.checkpoint import Checkpoint
 from tui.core.scan import scan
 from tui.core.text import shell
@@ -28,7 +29,7 @@ def existing(shown: str) -> Path:
         there = path.exists() or path.is_symlink()
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown!r} is no usable path: {error}") from None
-    return path if there else _cached(shown)
+    return path if there or is_bundle_prefix(path) else _cached(shown)
 
 
 def _cached(shown: str) -> Path:

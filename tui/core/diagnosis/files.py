@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
-from tui.core.diagnosis.make import fetch_again, fetch_pointer, finding
+from tui.core.diagnosis.make import copy_again, fetch_again, fetch_pointer, finding
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
 from tui.core.text import printable, shell
@@ -22,9 +22,18 @@ _REFETCH = frozenset(
         "safetensors-truncated", "safetensors-trailing-bytes", "safetensors-invalid-header", "html-weights",
         "html-json", "file-empty-file", "file-zero-filled", "zip-no-central-dir", "zip-record-corrupt",
         "torch-legacy-truncated", "pickle-broken", "hdf5-truncated", "file-truncated", "hub-dangling-symlink",
-        "file-not-a-checkpoint", "tokenizer-json-invalid",
+        "file-not-a-checkpoint", "tokenizer-json-invalid", "hdf5-damaged", "keras-archive-damaged",
     }
 )  # fmt: skip
+
+
+_COPY_AGAIN = frozenset(
+    {
+        "tensorflow-pb-damaged", "tensorflow-index-missing", "tensorflow-index-damaged", "tensorflow-shard-truncated",
+        "tensorflow-shard-missing", "tensorflow-checksum", "tensorflow-asset-missing",
+    }
+)  # fmt: skip
+"""Damage of a directory of TensorFlow, which comes from wherever it was copied from."""
 
 
 def damaged(evidence: Evidence) -> Iterator[Finding]:
@@ -72,6 +81,8 @@ def _fix(checkpoint: Checkpoint, problem: Problem) -> tuple[str, ...]:
     name = problem.file or ""
     if problem.code.startswith("lfs-pointer"):
         return fetch_pointer(checkpoint, name)
+    if problem.code in _COPY_AGAIN and name:
+        return copy_again(checkpoint, name)
     if problem.code == "shard-missing-file":
         return fetch_again(checkpoint, *(problem.detail or (name,)))
     if problem.code in _REFETCH and name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tui.core.diagnosis import config, files, keys, machine, pickles, tokenizer
+from tui.core.diagnosis import config, files, keras, keys, machine, pickles, tensorflow, tokenizer
 from tui.core.diagnosis.evidence import Evidence, Finding, order
 from tui.core.diagnosis.make import finding
 from tui.core.text import printable
@@ -41,6 +41,22 @@ RULES: tuple[Rule, ...] = (
     tokenizer.case,
     tokenizer.special_ids,
     tokenizer.absent,
+    tensorflow.hub_v1,
+    tensorflow.not_callable,
+    tensorflow.several_graphs,
+    tensorflow.ops,
+    tensorflow.newer_writer,
+    tensorflow.python_ops,
+    tensorflow.variables,
+    tensorflow.checkpoint_alone,
+    tensorflow.inputs,
+    tensorflow.packages,
+    tensorflow.keras_loader,
+    keras.custom,
+    keras.lambdas,
+    keras.skew,
+    keras.weights_only,
+    keras.no_signature,
     machine.no_framework,
     machine.not_asked,
     machine.memory,
@@ -55,8 +71,19 @@ _COMPLETE = frozenset(
 )  # fmt: skip
 """Kinds whose own checks are complete once their readers are."""
 
-_CHECKED = frozenset({"safetensors", "torch", "lightning"})
+_CHECKED = frozenset(
+    {
+        "safetensors", "torch", "lightning", "keras", "tensorflow_saved_model", "tensorflow_hub_module",
+        "tensorflow_checkpoint", "tensorflow_graph",
+    }
+)  # fmt: skip
 """Kinds for which the readers here already are."""
+
+_NOT_READ = ("hdf5-not-read", "tensorflow-pbtxt")
+"""Rules that say that a part of the file was not looked at."""
+
+_LESS = ("tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside")
+"""Rules by which a file loads, and not as it says."""
 
 _TOKENIZER_PROOF = frozenset(
     {
@@ -166,8 +193,10 @@ def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
         return "fails"
     if checkpoint.kind == "pickle":
         return _of_pickle(evidence)
-    if any(item.rule == "zip-duplicate-member" for item in found):
+    if any(item.rule in ("zip-duplicate-member", *_NOT_READ) for item in found):
         return "unknown"
+    if any(item.rule in _LESS and item.severity == "warning" for item in found):
+        return "degraded"
     return "loads" if checkpoint.kind in _CHECKED and reports else "unknown"
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
-from tui.core.formats import imposters, recognised, safetensors, torch_legacy, torch_zip
+from tui.core.formats import imposters, keras, recognised, safetensors, torch_legacy, torch_zip
+from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
 from tui.core.problems import Problem
 from tui.core.text import printable
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-READERS: tuple[ModuleType, ...] = (safetensors, torch_zip, imposters, recognised, torch_legacy)
+READERS: tuple[ModuleType, ...] = (
+    safetensors, keras, torch_zip, imposters, saved_model, bundle, recognised, v1_checkpoint, torch_legacy,
+)  # fmt: skip
 """In the order in which they are asked."""
 
 WEIGHT_SUFFIXES = (
