@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tui.core.assemble import read_one_file
+from tui.core.diagnosis.evidence import Evidence
+from tui.core.diagnosis.messages import rules_in
+from tui.core.report.model import triage_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +114,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("keras")
     for library, name in ((keras, "k3"), (tf_keras, "k2")):
 
-        class Scale(library.layers.Layer):  # type: ignore[name-defined,misc]
+        class Scale(library.layers.Layer):  # type: ignore[name-defined]
             def call(self, x: Any) -> Any:
                 return x * 2
 
@@ -192,3 +195,115 @@ def test_an_archive_cut_short_is_found(models: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError) as raised:
         keras.models.load_model(path)
     assert str(raised.value).startswith(problem.loader_error[1])
+
+
+def _load(library: Any, path: Path) -> Exception | None:
+    try:
+        library.models.load_model(path)
+    except Exception as error:
+        return error
+    return None
+
+
+KERAS_3 = {
+    "k2.h5": "keras-version-skew", "k3.h5": "keras-version-skew", "k2.keras": "", "k3.keras": "",
+    "k2_custom.h5": "keras-custom-class", "k3_custom.h5": "keras-custom-class",
+    "k2_custom.keras": "keras-custom-class", "k3_custom.keras": "keras-custom-class",
+    "k2_lambda.h5": "keras-lambda-safe-mode", "k3_lambda.h5": "keras-lambda-safe-mode",
+    "k2_lambda.keras": "keras-lambda-safe-mode", "k3_lambda.keras": "keras-lambda-safe-mode",
+    "k2_lstm.h5": "keras-version-skew", "k2_lstm.keras": "keras-version-skew", "k3_lstm.h5": "", "k3_lstm.keras": "",
+}  # fmt: skip
+"""By file the rule of its error, empty where Keras 3 loads it."""
+
+
+@pytest.mark.loader
+@pytest.mark.parametrize("name", KERAS_3)
+def test_the_verdict_is_that_of_keras_3(models: Path, name: str) -> None:
+    import keras
+
+    rule = KERAS_3[name]
+    triage = triage_of(Evidence(_file(models / name)))
+    errors = {item.rule for item in triage.findings if item.severity == "error"}
+    error = _load(keras, models / name)
+    assert errors == ({rule} if rule else set())
+    assert (triage.verdict == "loads") is (error is None)
+    if error is not None and name != "k2_lambda.keras":  # whose words are those of the keyword that is refused first
+        assert rules_in(f"{type(error).__name__}: {error}")[0][0] == rule
+
+
+LOSSES = ("mse", "mean_squared_error", "mae", "binary_crossentropy", "hinge")
+
+
+@pytest.mark.loader
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+def test_losses_by_name_are_judged_as_keras_3_judges_them(tmp_path: Path, loss: str, library: str) -> None:
+    import importlib
+
+    import keras
+
+    source = importlib.import_module(library)
+    model = source.Sequential([source.layers.Input((4,)), source.layers.Dense(1)])
+    model.compile("adam", loss)
+    path = tmp_path / "model.h5"
+    model.save(path)
+    triage = triage_of(Evidence(_file(path)))
+    assert (triage.verdict == "loads") is (_load(keras, path) is None)
+
+
+@pytest.mark.loader
+def test_the_first_fix_of_a_skewed_file_loads_it(models: Path) -> None:
+    [finding] = triage_of(Evidence(_file(models / "k2.h5"))).findings
+    assert "compile=False" in finding.fix[0]
+    for program in finding.fix:
+        scope: dict[str, Any] = {}
+        exec(program, scope)
+        assert scope["model"].count_params() == 23
+
+
+@pytest.mark.loader
+@pytest.mark.parametrize("name", ["plain.h5", "named.weights.h5"])
+def test_weights_alone_are_no_model(models: Path, tmp_path: Path, name: str) -> None:
+    import keras
+
+    path = tmp_path / name
+    path.write_bytes((models / "k3.weights.h5").read_bytes())
+    triage = triage_of(Evidence(_file(path)))
+    assert {item.rule: item.severity for item in triage.findings} == {
+        "keras-weights-only": "info" if "weights" in name else "error"
+    }
+    assert "No model config found in the file" in str(_load(keras, path))
+
+
+@pytest.mark.loader
+def test_another_format_under_the_name_of_hdf5(models: Path, tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "model.h5"
+    path.write_bytes((models / "k3.keras").read_bytes())
+    assert "hdf5-no-signature" in {item.rule for item in triage_of(Evidence(_file(path))).findings}
+    assert "file signature not found" in str(_load(keras, path))
+
+
+@pytest.mark.loader
+def test_a_hub_layer_inside(tmp_path: Path) -> None:
+    import keras
+    import tensorflow_hub as hub
+    import tf_keras
+
+    from tests.conftest import SAMPLES
+
+    layers = tf_keras.layers
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    inputs = {name: layers.Input((None,), dtype="int32", name=name) for name in names}
+    pooled = hub.KerasLayer(str(SAMPLES / "tfhub-bert-v3"))(inputs)["pooled_output"]
+    tf_keras.Model(inputs, layers.Dense(2)(pooled)).save(tmp_path / "model.h5")
+    [finding] = triage_of(Evidence(_file(tmp_path / "model.h5"))).findings
+    assert finding.rule == "keras-hub-h5"
+    assert "tfhub-bert-v3" in finding.evidence[0]
+    error = _load(keras, tmp_path / "model.h5")
+    assert error is not None
+    assert rules_in(f"{type(error).__name__}: {error}")[0][0] == "keras-hub-h5"
+    scope: dict[str, Any] = {}
+    exec(finding.fix[0], scope)
+    assert scope["model"].count_params() > 0

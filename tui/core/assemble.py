@@ -151,6 +151,8 @@ def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
 
 def read_one_file(file: Path, path: str) -> Checkpoint:
     """A single file as a checkpoint of its own."""
+    if file.name in tensorflow.SAVED_MODEL_NAMES:
+        return read_directory(file.parent, path)
     if file.name.endswith(".index") and tensorflow.prefixes(os.listdir(file.parent)):
         return replace(read_prefix(file.with_name(file.name[:-6]), path), is_file=True)
     report = read_file(file, file.name)

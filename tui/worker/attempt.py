@@ -41,6 +41,10 @@ class Attempt:
             return self._safetensors()
         if loader == "pickle":
             return self._pickle()
+        from ckptriage_worker import tensorflow_models
+
+        if loader in tensorflow_models.LOADERS:
+            return tensorflow_models.run(self, loader)
         raise ValueError(f"no loader named {loader!r}")
 
     def _transformers(self) -> dict[str, Any]:

@@ -35,6 +35,9 @@ _COPY_AGAIN = frozenset(
 )  # fmt: skip
 """Damage of a directory of TensorFlow, which comes from wherever it was copied from."""
 
+_DIRECTORIES = frozenset({"tensorflow_saved_model", "tensorflow_hub_module", "tensorflow_checkpoint"})
+"""Kinds whose files belong together."""
+
 
 def damaged(evidence: Evidence) -> Iterator[Finding]:
     """One finding per problem; files that the loader does not read give warnings."""
@@ -50,7 +53,8 @@ def _from_problem(checkpoint: Checkpoint, problem: Problem) -> Finding:
     lines = [f"{shown}: {printable(problem.message)}" if name else printable(problem.message)]
     lines.extend(printable(line) for line in problem.detail)
     if problem.loader_error is not None and problem.loader_error[1]:
-        lines.append(f"the loader says: {problem.loader_error[0]}: {printable(problem.loader_error[1], 240)}")
+        said = " ".join(problem.loader_error[1].split())
+        lines.append(f"the loader says: {problem.loader_error[0]}: {printable(said, 240)}")
     return finding(
         problem.code,
         lines,
@@ -65,6 +69,8 @@ def _from_problem(checkpoint: Checkpoint, problem: Problem) -> Finding:
 def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
     """An error only where the loader meets it."""
     usual = PAGES[problem.code].severity
+    if problem.code == "tensorflow-asset-missing" and problem.fatal:
+        return "error"
     name = problem.file or ""
     if usual != "error" or not name:
         return usual
@@ -81,7 +87,7 @@ def _fix(checkpoint: Checkpoint, problem: Problem) -> tuple[str, ...]:
     name = problem.file or ""
     if problem.code.startswith("lfs-pointer"):
         return fetch_pointer(checkpoint, name)
-    if problem.code in _COPY_AGAIN and name:
+    if name and (problem.code in _COPY_AGAIN or checkpoint.kind in _DIRECTORIES):
         return copy_again(checkpoint, name)
     if problem.code == "shard-missing-file":
         return fetch_again(checkpoint, *(problem.detail or (name,)))

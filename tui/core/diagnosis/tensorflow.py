@@ -103,7 +103,10 @@ def not_callable(evidence: Evidence) -> Iterator[Finding]:
     if not graph.get("object_graph"):
         lines = ["it has no object graph: TensorFlow 1 wrote it", *lines, words]
         lines.append("calling what hub.load returns says: TypeError: 'AutoTrackable' object is not callable")
-        lines.append("its variables are reference variables: it cannot be trained further in TensorFlow 2")
+        if {"Variable", "VariableV2"} & set(graph.get("ops", ())):
+            lines.append(
+                "its variables are reference variables: what is loaded has none, and cannot be trained further"
+            )
         yield finding("tensorflow-savedmodel-not-callable", lines, fix=tuple(text for text in fix if text))
     elif signatures:
         yield finding(
