@@ -159,6 +159,15 @@ def input_lines(way: Expected) -> list[str]:
     return lines[:MAX_LINES]
 
 
+def description(checkpoint: Checkpoint) -> list[str]:
+    """What the model expects, and a program that calls it, as lines; empty where it is no SavedModel with a call."""
+    way = expected(checkpoint)
+    if way is None:
+        return []
+    program = [printable(line, 400) for line in snippet(checkpoint).split("\n")]
+    return ["expects", *(f"  {line}" for line in input_lines(way)), "a call", *(f"  {line}" for line in program)]
+
+
 # as code
 
 

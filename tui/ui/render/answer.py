@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, cause_line, fix_line, headline
 from tui.core.text import bytes_size, count_of, middle, printable
+from tui.ui.render.details import call
 from tui.ui.render.lines import BLANK, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def overview(triage: Triage, width: int) -> list[Line]:
         rows += wrapped(item.title, width, SEVERITY_STYLE[item.severity], f"  {mark} ", "    ")
     if not triage.findings:
         rows.append(line(span("  none", "good")))
-    return rows
+    return rows + call(checkpoint, width)
 
 
 def _basis(triage: Triage) -> str:
