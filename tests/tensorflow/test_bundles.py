@@ -268,3 +268,22 @@ def test_a_frozen_graph_is_read(tmp_path: Path) -> None:
     assert path.read_bytes()[table.offset : table.offset + 12_000] == node.attr["value"].tensor.tensor_content
     path.write_bytes(path.read_bytes()[:5000])
     assert {problem.code for problem in read_one_file(path, "x").all_problems()} == {"tensorflow-pb-damaged"}
+
+
+def test_blocks_that_lie_in_one_another_are_refused(made: dict[str, Path], tmp_path: Path) -> None:
+    """A table whose index names one block a million times would be read a million times."""
+    from tui.core.formats.tensorflow.table import MAGIC
+
+    def sealed(content: bytes) -> bytes:
+        body = content + b"\0"
+        return body + _masked(crc32c(body)).to_bytes(4, "little")
+
+    block = b"\0\0\0\0\1\0\0\0"
+    out = sealed(block)
+    entry = b"".join(b"\0\4\2" + number.to_bytes(4, "big") + b"\0\x08" for number in range(50_000))
+    entry += b"\0\0\0\0\1\0\0\0"
+    footer = _varint(0) + _varint(8) + _varint(len(out)) + _varint(len(entry))
+    path = tmp_path / "model.ckpt.index"
+    path.write_bytes(out + sealed(entry) + footer.ljust(40, b"\0") + MAGIC)
+    [problem] = [item for item in read_one_file(path, "x").all_problems() if item.code == "tensorflow-index-damaged"]
+    assert "lies in the one before" in problem.message

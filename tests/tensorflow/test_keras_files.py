@@ -95,6 +95,27 @@ def test_a_huge_attribute_is_not_allocated(tmp_path: Path) -> None:
     assert {problem.code for problem in _file(path).all_problems()} == {"hdf5-damaged"}
 
 
+def test_groups_that_share_one_tree_are_not_walked_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for number in range(2500):
+            file.create_group(f"g{number}")
+        shared = file.create_group("shared")
+        for number in range(2500):
+            shared.create_group(f"inner{number}")
+        header = h5py.h5o.get_info(shared.id).addr
+        others = [h5py.h5o.get_info(file[f"g{number}"].id).addr for number in range(2500)]
+    data = bytearray(path.read_bytes())
+    at = header + 16
+    tree = bytes(data[at + 8 : at + 24])
+    for other in others:
+        data[other + 24 : other + 40] = tree
+    path.write_bytes(data)
+    [problem] = _file(path).all_problems()
+    assert problem.code == "hdf5-damaged"
+    assert "more often than is followed" in problem.message
+
+
 def test_a_file_cut_short_is_found_at_every_length(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:

@@ -22,6 +22,9 @@ MAX_OBJECTS = 300_000
 MAX_MESSAGES = 4_000_000
 MAX_ATTRIBUTE = 64 << 20
 MAX_NAME = 1 << 16
+MAX_NAMES = 128 << 20
+"""Characters of all paths together."""
+
 MAX_DEPTH_BLOCKS = 10_000
 """Continuation blocks of one object header."""
 
@@ -118,6 +121,11 @@ class Reader:
         self.content = Content()
         self.base = 0
         self._messages = 0
+        self._members_seen = 0
+        self._named = 0
+        self._unread = 32 * source.size + (16 << 20)
+        """Bytes that may still be read: parts that are shared by many objects must not be read for each."""
+
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
 
     def run(self) -> Content:
@@ -145,6 +153,9 @@ class Reader:
     def at(self, offset: int, count: int, what: str) -> bytes:
         """Bytes at an address of the file, or `Hdf5Error` where they are not there."""
         place = offset + self.base
+        self._unread -= count
+        if self._unread < 0:
+            raise Hdf5Error(place, "its parts refer to one another more often than is followed")
         if count < 0 or place < 0 or place + count > self.source.size:
             raise Hdf5Error(
                 min(place, self.source.size), f"{what} at {place:,} lies beyond the file's {self.source.size:,} bytes"
@@ -186,8 +197,10 @@ class Reader:
         below: list[tuple[str, int]] = []
         for name, kind, target in self._members(header):
             inside = f"{path}/{name}" if path else name
-            if len(inside) > MAX_NAME:
-                raise Hdf5Error(address, "a path is longer than 65,536 characters")
+            self._members_seen += 1
+            self._named += len(inside)
+            if len(inside) > MAX_NAME or self._members_seen > MAX_MESSAGES or self._named > MAX_NAMES:
+                raise Hdf5Error(address, "its names are more or longer than is read")
             if kind == "hard":
                 below.append((inside, target))
             elif len(self.content.links) < MAX_OBJECTS:

@@ -12,7 +12,7 @@ from tui.core.formats.tensorflow import dtypes, messages
 from tui.core.formats.tensorflow.wire import BYTES, VARINT, Source, WireError, fields
 from tui.core.tensors import Tensor
 
-MAX_NODES = 5_000_000
+MAX_NODES = 2_000_000
 MAX_KEPT = 20_000
 """Placeholders, outputs and constants that are kept by name."""
 

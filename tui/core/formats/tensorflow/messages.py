@@ -10,7 +10,7 @@ from tui.core.formats.tensorflow.wire import BYTES, FIXED32, FIXED64, VARINT, So
 MAX_RANK = 254
 """TensorFlow's own limit (`TensorShape::MaxDimensions`)."""
 
-MAX_NODES = 20_000
+MAX_NODES = 5_000
 """Most values that one structure may hold."""
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from tui.core.formats.tensorflow import dtypes, messages
 from tui.core.formats.tensorflow.wire import BYTES, VARINT, Source, fields
 
-MAX_OPTIONS = 64
+MAX_OPTIONS = 32
 """Variants of one function that are decoded; a model has one for each combination of flags."""
 
 
 @dataclass
 class Function:
-    """One callable attribute of the root."""
+    """A function of the root."""
 
     arguments: list[str] = field(default_factory=list)
     """Names of its positional parameters, without `self`."""
@@ -34,8 +34,8 @@ class ObjectGraph:
     children: list[str] = field(default_factory=list)
     """Attributes of the root."""
 
-    functions: dict[str, Function] = field(default_factory=dict)
-    """The root's functions: `__call__` where it is callable, and methods by name."""
+    call: Function | None = None
+    """The root's `__call__`, `None` where it is not callable."""
 
     variables: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list)
     """(name, dtype, shape) of every variable."""
@@ -68,11 +68,9 @@ def read_object_graph(source: Source, start: int, end: int) -> ObjectGraph:
         return graph
     children = _children(source, *parts.nodes[0], graph)
     graph.children = list(children)
-    for name, index in children.items():
-        if 0 <= index < len(parts.nodes):
-            function = _function(source, *parts.nodes[index], parts.concrete)
-            if function is not None:
-                graph.functions[name] = function
+    index = children.get("__call__", -1)
+    if 0 <= index < len(parts.nodes):
+        graph.call = _function(source, *parts.nodes[index], parts.concrete)
     for first, last in parts.nodes:
         variable = _variable(source, first, last)
         if variable is not None:

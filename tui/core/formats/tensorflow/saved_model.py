@@ -145,7 +145,7 @@ def _add_graph(out: dict[str, Any], graph: Graph) -> None:
 
 
 def _add_objects(out: dict[str, Any], graph: ObjectGraph) -> None:
-    call = graph.functions.get("__call__")
+    call = graph.call
     usable = call is not None and bool(call.options)
     out.update(
         object_graph=True,

@@ -22,6 +22,9 @@ MAX_CHECKED = 16 << 20
 
 MAX_KEYS = 5_000_000
 MAX_KEY_BYTES = 1 << 16
+MAX_NAMES = 128 << 20
+"""Bytes of all keys together: a key may share 64 KiB with the one before and cost three bytes."""
+
 _SNAPPY_LIMIT = 64 << 20
 
 
@@ -64,15 +67,19 @@ class Table:
 
     def entries(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(key, value, offset of the value in the file or of its block) in the order of the keys."""
-        count = 0
+        count = named = end = 0
         index = self.block(*self._index)
         for _, handle, _ in _entries(index, self._index[0]):
             place, _ = _handle(handle, 0)
+            if place[0] < end:
+                raise TableError(place[0], f"a block at {place[0]:,} lies in the one before", "bad block handle")
+            end = place[0] + place[1]
             data = self.block(*place)
             for key, value, at in _entries(data, place[0]):
                 count += 1
-                if count > MAX_KEYS:
-                    raise TableError(place[0], f"has more than {MAX_KEYS:,} keys", "")
+                named += len(key)
+                if count > MAX_KEYS or named > MAX_NAMES:
+                    raise TableError(place[0], f"has more than {MAX_KEYS:,} keys or {MAX_NAMES:,} bytes of names", "")
                 yield key, value, place[0] + at
 
     def block(self, offset: int, size: int) -> bytes:
