@@ -241,8 +241,11 @@ def test_a_graph_for_a_later_release(tmp_path: Path) -> None:
 
 
 def test_a_newer_writer_than_the_environment() -> None:
-    rules = _rules(SAMPLES / "tfhub-bert-v3", {"tensorflow": "2.6.0"})
+    rules = _rules(SAMPLES / "tfhub-bert-v3", {"tensorflow": "2.12.0"})
     assert rules["tensorflow-newer-writer"].severity == "warning"
+    assert _judged(SAMPLES / "tfhub-bert-v3", {"tensorflow": "2.12.0"}).verdict == "loads"
+    rules = _rules(SAMPLES / "tfhub-bert-v3", {"tensorflow": "2.6.0"})
+    assert "DisableCopyOnRead" in rules["tensorflow-op-not-registered"].evidence[1]
     assert "tensorflow-newer-writer" not in _rules(SAMPLES / "tfhub-bert-v3", {"tensorflow": "2.21.0"})
 
 
@@ -437,6 +440,20 @@ def test_googles_bert_is_converted_by_the_printed_program(tmp_path: Path) -> Non
     assert (weight == kernel.T).all()
     again = subprocess.run([sys.executable, "-c", finding.fix[0]], capture_output=True, text=True, check=False)
     assert "FileExistsError" in again.stderr
+
+
+def test_googles_bert_is_compared_under_transformers_names(tmp_path: Path) -> None:
+    from tests.triage.test_command_line import answer
+
+    target = tmp_path / "bert"
+    shutil.copytree(SAMPLES / "google-bert-checkpoint", target)
+    code, told = answer("compare", str(target), "--json")
+    assert (code, told["model_class"], told["loads"]) == (0, "BertForPreTraining", True)
+    assert told["missing"] == told["unexpected"] == told["mismatched"] == []
+    assert told["matched"] > 40
+    code, told = answer("compare", str(target), "--set", "hidden_size=16", "--json")
+    assert code == 1
+    assert told["mismatched"]
 
 
 def test_translated_names_are_those_of_the_class() -> None:

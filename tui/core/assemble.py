@@ -27,6 +27,7 @@ LOADER_NAMES = (
 
 _CONFIG_FILES = (
     "config.json",
+    "bert_config.json",
     "generation_config.json",
     "adapter_config.json",
     "model_index.json",
@@ -135,7 +136,10 @@ def read_prefix(path: Path, shown: str) -> Checkpoint:
     entries = frozenset(os.listdir(path.parent))
     parts = tensorflow.read_checkpoint(path.parent, entries, path.name)
     names = tuple(sorted(name for name in entries if name.startswith(f"{path.name}.") or name == "bert_config.json"))
-    return Checkpoint(shown, path.parent, parts.kind, parts.files, problems=parts.problems, names=names)
+    documents = {name: read_json(path.parent / name, name) for name in names if name == "bert_config.json"}
+    return Checkpoint(
+        shown, path.parent, parts.kind, parts.files, json_files=documents, problems=parts.problems, names=names
+    )
 
 
 def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import Comparison, config_text, from_answer, from_files
+from tui.core.diagnosis.bert_checkpoint import as_transformers
 from tui.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Asker:
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
+        checkpoint = as_transformers(checkpoint)
         request = await asyncio.to_thread(self._request, checkpoint, model_class, config)
         absurd = absurd_value(request["values"])
         if absurd:

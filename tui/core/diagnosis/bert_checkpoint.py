@@ -7,11 +7,15 @@ no such function any more. Kernels are stored transposed: TensorFlow has [in, ou
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from tui.core.checkpoint import FileReport, JsonFile, Weights
+from tui.core.json_text import dumps
+from tui.core.tensors import Tensor
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
-    from tui.core.tensors import Tensor
 
 _SKIPPED = re.compile(r"(^|/)(adam_[mv]|AdamWeightDecay\w*|global_step|signal_early_stopping)(/|$|_)|/adam_[mv]$")
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -62,6 +66,30 @@ def translated_tensors(tensors: tuple[Tensor, ...]) -> dict[str, tuple[int, ...]
         if found is not None:
             out[found[0]] = tensor.shape[::-1] if found[1] else tensor.shape
     return out
+
+
+def as_transformers(checkpoint: Checkpoint) -> Checkpoint:
+    """Google's checkpoint as it is once it is converted: names, shapes and config of transformers; others unchanged."""
+    if checkpoint.kind != "tensorflow_checkpoint" or not is_google_bert(checkpoint):
+        return checkpoint
+    dtypes = {found[0]: tensor for tensor in checkpoint.tensors if (found := translated(tensor.name)) is not None}
+    tensors = tuple(
+        Tensor(name, dtypes[name].dtype, shape, dtypes[name].nbytes, _WEIGHTS)
+        for name, shape in translated_tensors(checkpoint.tensors).items()
+    )
+    document = checkpoint.json_files.get("bert_config.json")
+    values = {**(document.mapping if document is not None else {}), "model_type": "bert"}
+    values["architectures"] = [model_class(checkpoint)]
+    return replace(
+        checkpoint,
+        kind="transformers",
+        files=(FileReport(_WEIGHTS, "safetensors", checkpoint.bytes, tensors),),
+        config=JsonFile("config.json", dumps(values), values),
+        weights=Weights((_WEIGHTS,), "safetensors"),
+    )
+
+
+_WEIGHTS = "model.safetensors"
 
 
 def model_class(checkpoint: Checkpoint) -> str:

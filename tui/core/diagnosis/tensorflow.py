@@ -245,6 +245,14 @@ def newer_writer(evidence: Evidence) -> Iterator[Finding]:
         )
         return
     written, installed = _writer(evidence), (evidence.packages or {}).get("tensorflow", "")
+    if installed and _version(installed) < (2, 8) and "DisableCopyOnRead" in graph.get("ops", ()):
+        said = "the loader says: NotFoundError: Op type not registered 'DisableCopyOnRead' in binary running on …"
+        yield finding(
+            "tensorflow-op-not-registered",
+            [f"written by TensorFlow {printable(written, 40)}, here is {installed}", said],
+            title=f"TensorFlow {installed} is older than its ops", fix=('pip install -U "tensorflow>=2.10"',),
+        )  # fmt: skip
+        return
     if written and installed and _version(written) > _version(installed):
         yield finding(
             "tensorflow-newer-writer",

@@ -67,7 +67,7 @@ def program(text: str, width: int, first: str, rest: str) -> list[Line]:
         body = part.lstrip(" ")
         indent = " " * min(len(part) - len(body), 24)
         lead = first if number == 0 else rest
-        rows += wrapped(body, width, "key", lead + indent, rest + indent + "  ", copy=text)
+        rows += wrapped(body, width, "key", lead + indent, rest + indent, copy=text)
     return rows
 
 

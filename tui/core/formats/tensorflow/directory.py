@@ -56,7 +56,7 @@ def prefixes(names: Iterable[str]) -> tuple[str, ...]:
     entries = frozenset(names)
     found: set[str] = set()
     for name in entries:
-        match = bundle.SHARD.match(name)
+        match = bundle.SHARD.match(name) if ".data-" in name else None
         if match is not None:
             found.add(match["prefix"])
     found |= {name[:-6] for name in entries if name.endswith(".index") and _goes_with(name[:-6], entries)}
@@ -65,7 +65,7 @@ def prefixes(names: Iterable[str]) -> tuple[str, ...]:
 
 def _goes_with(prefix: str, entries: frozenset[str]) -> bool:
     """Whether an index without shards is a checkpoint's all the same: by what lies beside it, or its name."""
-    return f"{prefix}.meta" in entries or "checkpoint" in entries or ".ckpt" in prefix or prefix.startswith("ckpt")
+    return f"{prefix}.meta" in entries or ".ckpt" in prefix or prefix.startswith("ckpt")
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
