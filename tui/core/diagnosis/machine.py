@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
     from tui.core.diagnosis.evidence import Evidence, Finding
 
-_NEEDS = {"transformers": "transformers", "torch": "torch", "lightning": "torch", "torchscript": "torch"}
+_NEEDS = {
+    "transformers": "transformers", "torch": "torch", "lightning": "torch", "torchscript": "torch", "keras": "keras",
+    "tensorflow_saved_model": "tensorflow", "tensorflow_hub_module": "tensorflow", "tensorflow_graph": "tensorflow",
+    "tensorflow_checkpoint": "tensorflow",
+}  # fmt: skip
 
 
 def not_asked(evidence: Evidence) -> Iterator[Finding]:
