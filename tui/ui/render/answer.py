@@ -82,7 +82,7 @@ def overview(triage: Triage, width: int) -> list[Line]:
             line(
                 "  ",
                 span(f"{middle(printable(file.name), 44):<44} ", style),
-                span(f"{file.format:<14}", "dim"),
+                span(f"{file.format:<19}", "dim"),
                 span(bytes_size(file.size)),
             )
         )
