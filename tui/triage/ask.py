@@ -62,6 +62,8 @@ class Asker:
         if absurd:
             return not_tried(checkpoint, model_class, absurd, str(environment.packages.get("transformers", "")))
         request.update(mode=mode, fields=fields, candidates=candidates)
+        if candidates and request["key"]:
+            request["also"] = await asyncio.to_thread(self._resembling, checkpoint, request)
         memo = _digest(request, mode, fields, candidates)
         answer = self._answers.get(memo)
         if answer is None:
@@ -138,6 +140,18 @@ class Asker:
             "weights_error": list(error) if error is not None else None,
             "key": "" if error is not None else header_digest(checkpoint),
         }
+
+    def _resembling(self, checkpoint: Checkpoint, request: dict[str, Any]) -> list[str]:
+        """Classes of another model type that the tensor names are likest, where the config names the wrong one."""
+        from tui.core import families
+
+        memo = f"families {request['key']}"
+        if memo not in self._answers:
+            ranked = families.rank([tensor.name for tensor in loader_tensors(checkpoint)], 4)
+            self._answers[memo] = {"likest": [[item.model_type, item.model_class] for item in ranked]}
+        likest = self._answers[memo]["likest"]
+        named = request["values"].get("model_type")
+        return [name for kind, name in likest if kind != named] if likest and likest[0][0] != named else []
 
     async def _open(self, checkpoint: Checkpoint, key: str) -> None:
         """Give the worker the names, dtypes and shapes; never a byte of weight."""

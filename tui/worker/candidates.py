@@ -44,7 +44,8 @@ def rank(request: dict[str, Any], state: State | None) -> list[dict[str, Any]]:
         return [{"class": name, "matched": None} for name in names_for(values)]
     deadline = time.process_time() + _BUDGET
     out = []
-    for name in names_for(values)[:_MOST]:
+    also = [name for name in request.get("also") or [] if isinstance(name, str)]
+    for name in list(dict.fromkeys([*also, *names_for(values)]))[:_MOST]:
         if time.process_time() > deadline:
             out.append({"class": name, "matched": None})
             continue

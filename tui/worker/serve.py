@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ckptriage_worker.forked import Forked
 
 _MOST_OPEN = 64
-_AUDIT_SECONDS = 90.0
+_AUDIT_SECONDS = 45.0
 _MANY = 600
 """Rows of a model that is large enough for freed memory to matter."""
 
@@ -83,7 +83,17 @@ class Server:
             return
         if (ready and audit.copy.read()) or time.monotonic() > audit.copy.deadline:
             self.audit = None
-            self._finish(audit.number, audit.message, audit.comparing, audit.copy.answer())
+            self._settled(audit)
+
+    def _settled(self, audit: Audited) -> None:
+        """Send what the copy answered; a copy that gave no answer leaves the live one, which says so."""
+        answer = audit.copy.answer()
+        if answer is None:
+            audit.comparing.settle(None, f"it gave no answer within {_AUDIT_SECONDS:.0f} s or ended")
+            answer = audit.comparing.finished()
+        self.channel.send("result", audit.number, answer=answer)
+        if len(answer.get("rows") or ()) > _MANY:
+            give_back()
 
     def _next(self, peek: bool = False) -> dict[str, Any] | None:
         """The first request that can be answered now: while an audit runs, another audit waits."""
@@ -153,29 +163,28 @@ class Server:
         comparing = Comparing(message, self.opened.get(key))
         comparing.answer["seconds"] = time.monotonic() - started
         if comparing.official is None:
-            self._finish(number, message, comparing, None)
+            self.channel.send("result", number, answer=completed(message, comparing))
+            if len(comparing.answer.get("rows") or ()) > _MANY:
+                give_back()
         elif forked.possible():
-            copy = forked.Forked(comparing.ask_officially, _AUDIT_SECONDS)
+            copy = forked.Forked(lambda: completed(message, comparing), _AUDIT_SECONDS)
             self.audit = Audited(number, message, comparing, copy)
         else:
-            self._finish(number, message, comparing, comparing.ask_officially())
+            self.channel.send("result", number, answer=completed(message, comparing))
 
-    def _finish(self, number: int, message: dict[str, Any], comparing: Comparing, said: dict[str, Any] | None) -> None:
-        """Settle the answer, add the fields and classes behind it, and send it."""
-        from ckptriage_worker import candidates, fields
 
-        try:
-            comparing.settle(said, f"it gave no answer within {_AUDIT_SECONDS:.0f} s or ended")
-            answer = comparing.finished()
-            if message.get("fields"):
-                answer.update(fields.behind(message, comparing.state, answer))
-            if message.get("candidates"):
-                answer["candidates"] = candidates.rank(message, comparing.state)
-            self.channel.send("result", number, answer=answer)
-            if len(answer.get("rows") or ()) > _MANY:
-                give_back()
-        except Exception as error:  # the seam of the worker: any failure is an answer
-            self.channel.send("failed", number, error=error_of(error))
+def completed(message: dict[str, Any], comparing: Comparing) -> dict[str, Any]:
+    """The answer with what the public loader says of it, and the fields and classes behind it."""
+    from ckptriage_worker import candidates, fields
+
+    if comparing.official is not None:
+        comparing.settle(comparing.ask_officially())
+    answer = comparing.finished()
+    if message.get("fields"):
+        answer.update(fields.behind(message, comparing.state, answer))
+    if message.get("candidates"):
+        answer["candidates"] = candidates.rank(message, comparing.state)
+    return answer
 
 
 def give_back() -> None:
