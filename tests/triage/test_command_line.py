@@ -126,7 +126,7 @@ def test_memory() -> None:
     code, out = answer("memory", str(SAMPLES / "bert-ner"), "--json")
     assert code == 0
     assert out["verdict"] == "fits"
-    assert set(out["ram"]) == {
+    assert set(out["ram"]) >= {
         "base_bytes", "load_peak_bytes", "run_bytes", "wants_bytes", "low_bytes", "high_bytes",
     }  # fmt: skip
     assert out["available"]["ram_bytes"] > 0
@@ -155,7 +155,8 @@ def test_a_load_times_out_and_is_limited() -> None:
     code, out = answer("load", str(SAMPLES / "bert-ner"), "--json", "--timeout", "0.3")
     assert (code, out["outcome"]) == (1, "timeout")
     code, out = answer("load", str(SAMPLES / "bert-ner"), "--json", "--memory-limit", "30MB")
-    assert (code, out["outcome"]) == (1, "killed")
+    assert (code, out["outcome"]) == (1, "refused")
+    assert "the limit is" in out["error"]["message"]
 
 
 def test_explain() -> None:
