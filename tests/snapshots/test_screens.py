@@ -36,6 +36,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CkptriageApp:
     for name in ("bert-ner", "bert-ner-labels", "bert-ner-truncated", "bert-dataparallel", "torch-main-module"):
         shutil.copytree(SAMPLES / name, tmp_path / "models" / name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(session_module, "available", lambda: MACHINE)
     made = Session(["models"], Options())
     return CkptriageApp(made)

@@ -58,7 +58,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_below_the_prediction_it_is_refused_with_the_figure(mapped: Path, cache: Path) -> None:
     _, made = run("memory", mapped, cache)
     peak = made["ram"]["load_peak_bytes"]
-    assert made["ram"]["base_source"] == "probed"
+    assert made["base_source"] == "probed"
     code, answer = run("load", mapped, cache, "--memory-limit", str(peak - 1))
     assert (code, answer["outcome"]) == (1, "refused")
     assert f"{peak:,} bytes" in answer["error"]["message"]

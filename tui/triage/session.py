@@ -15,6 +15,7 @@ from tui.loading.worker import EnvironmentInfo, Worker
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
+from tui.triage.meter import Meter
 from tui.triage.own import compare_own
 from tui.triage.paths import existing
 
@@ -85,6 +86,7 @@ class Session:
         self.paths = paths
         self.options = options
         self.machine: Available = available()
+        self.meter = Meter(self.machine, lambda: available())
         self.triages: dict[str, Triage] = {}
         self.pending: set[str] = set()
         """Checkpoints about which the loader is still to be asked."""

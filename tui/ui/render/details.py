@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison, Draft
-    from tui.core.estimate import Available, Estimate
     from tui.core.tensors import Tensor
 
 
@@ -195,54 +194,6 @@ def _answer(answer: dict[str, Any], width: int) -> list[Line]:
     if "text_error" in answer:
         rows += wrapped(str(answer["text_error"]), width, "bad", "✗ ", "  ")
     return rows
-
-
-def meter(made: Estimate | None, machine: Available | None, width: int, measured: tuple[int, int] | None) -> list[Line]:
-    """RAM that it must have and wants, what is free and who says so, and each GPU."""
-    if made is None or machine is None:
-        return [line(span("memory to load and run is shown here", "dim"))]
-    style = {"fits": "good", "fits_slowly": "warn", "tight": "warn", "exceeds": "bad", "refused": "bad"}.get(
-        made.verdict, "dim"
-    )
-    must = max(made.load_peak, made.run) if made.load_peak is not None and made.run is not None else None
-    bar = max(width - 24, 4)
-    rows = [
-        line(span("RAM ", "head"), span(made.verdict.replace("_", " "), style), span(f"  as {made.dtype}", "dim")),
-        _bar("must ", must, machine.ram, bar, style),
-        _bar("wants", made.wants, machine.ram, bar, "dim"),
-        line(span(f"free  {bytes_size(machine.ram)} of {bytes_size(machine.ram_total)}", "plain")),
-        line(span(f"      {machine.ram_source}", "dim")),
-    ]
-    if measured is not None:
-        rows.append(line(span(f"now   {bytes_size(measured[0])} anonymous, {bytes_size(measured[1])} mapped", "key")))
-    if made.shortfall:
-        rows.append(line(span(f"short {bytes_size(made.shortfall)}", "bad")))
-    for index, device in enumerate(machine.devices):
-        rows.append(_bar(f"GPU{index} ", made.device_total, device.free, bar, "plain"))
-        words = f"      {printable(device.name)}: free {bytes_size(device.free)} of {bytes_size(device.total)}"
-        rows.append(line(span(words, "dim")))
-    if not machine.devices:
-        rows += wrapped(machine.devices_reason or "no GPU found", width, "dim", "GPU   ", "      ")
-    for dtype, size in list(made.by_dtype.items())[:4]:
-        rows.append(line(span(f"file  {dtype:<6} {bytes_size(size)}", "dim")))
-    for text in made.advice[:2]:
-        rows += wrapped(text, width, "plain", "try   ", "      ")
-    return rows
-
-
-def _bar(label: str, need: int | None, free: int | None, width: int, style: str) -> Line:
-    """A bar of need against what is free; unknown is said, not drawn."""
-    if need is None or not free:
-        return line(span(f"{label} {bytes_size(need)}", "dim"))
-    share = min(need / free, 1.0)
-    full = max(int(share * width), 1)
-    over = "▶" if need > free else ""
-    return line(
-        span(f"{label} {bytes_size(need):>10} "),
-        span("█" * full, style),
-        span("░" * (width - full), "dim"),
-        span(over, "bad"),
-    )
 
 
 def rule_rows(width: int) -> list[Line]:

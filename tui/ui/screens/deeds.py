@@ -18,25 +18,26 @@ from tui.core.report.sarif import sarif
 from tui.core.report.words import fix_line
 from tui.core.text import printable
 from tui.errors import CkptriageError
-from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
+from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine
 from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
 from tui.ui.render.details import rule_rows
 from tui.ui.render.lines import Line, line, span, wrapped
 from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
+from tui.ui.screens.metering import Metering
 
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Comparing):
+class Deeds(Metering, Comparing):
     """What the explorer can do; the explorer itself adds the panes."""
 
     def prepare_deeds(self) -> None:
         """State that the deeds keep."""
         self.log_lines: list[Line] = []
-        self.measured: tuple[int, int] | None = None
+        self.measured = None
         self.attempt: LoadAttempt | None = None
         self.attempt_words = ""
         self.tokenizer_answer: dict[str, Any] | None = None
@@ -96,7 +97,7 @@ class Deeds(Comparing):
             outcome = (
                 refused(reason)
                 if reason
-                else await self._attempt(make_attempt(checkpoint, options, self.add_log, self._sample))
+                else await self._attempt(make_attempt(checkpoint, options, self.add_log, self.take_sample))
             )
         except CkptriageError as error:
             self.tell_error(error)
@@ -128,6 +129,7 @@ class Deeds(Comparing):
             words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
             self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))
         if not edited_config:
+            self.keep_measured(path, outcome)
             after = await diagnose_after(before.checkpoint, before, outcome, self.session.options)
             self.session.triages[path] = after
             for item in after.findings[:4]:
@@ -148,14 +150,11 @@ class Deeds(Comparing):
         if self.attempt is None:
             self._flush_log()
 
-    def _sample(self, sample: MemorySample) -> None:
-        self.measured = (sample.anonymous, sample.file_backed)
-
     def _flush_log(self) -> None:
         if self._log_dirty and self.is_mounted:
             self._log_dirty = False
             self.show_log()
-            self.query_one("#memory").refresh()
+            self.show_meter()
 
     def action_cancel(self) -> None:
         """Escape: the filter, else a running attempt, else a maximised pane."""

@@ -20,6 +20,7 @@ from tui.ui.render import details
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
 from tui.ui.widgets.line_view import LineView
+from tui.ui.widgets.meter import MeterView
 from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
 from tui.ui.widgets.tree import CheckpointTree
 
@@ -79,7 +80,7 @@ class Explorer(Deeds):
         with Horizontal(id="upper"):
             with Vertical(id="left"):
                 yield CheckpointTree(id="tree")
-                yield LineView(id="memory", name_of_pane="Memory")
+                yield MeterView(id="memory", name_of_pane="Memory")
             with Vertical(id="right"):
                 yield LineView(id="answer")
                 for view in VIEWS:
@@ -98,6 +99,7 @@ class Explorer(Deeds):
             self.query_one(f"#{name}").border_title = dict(PANES)[name]
         self.show_pane("tree")
         self.refresh_all()
+        self.watch_memory()
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -210,7 +212,7 @@ class Explorer(Deeds):
         with self.app.batch_update():
             self.query_one("#answer", LineView).show(self._answer)
             self.refresh_view(top)
-            self.query_one("#memory", LineView).show(self._memory)
+            self.show_meter()
             self.show_log()
         self._mark()
         self._tell()
@@ -263,10 +265,6 @@ class Explorer(Deeds):
             self._foldings = {id(comparison): compare_text.folded(comparison, draft)}
             folding = self._foldings[id(comparison)]
         return folding
-
-    def _memory(self, width: int) -> list[Line]:
-        triage = self.triage
-        return details.meter(triage.estimate if triage else None, self.session.machine, width, self.measured)
 
     def show_log(self) -> None:
         """Repaint the log."""
