@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tui.triage.meter import Measured
 
 _STYLES = {"fits": "good", "fits_slowly": "warn", "tight": "warn", "exceeds": "bad", "refused": "bad"}
-_WIDE = 72
+_NARROW, _WIDE = 48, 72
 KEYS = "t dtype   + - context   b B batch   v device   m measure the base"
 
 
@@ -28,7 +28,8 @@ def meter(
         return [line(span("memory to load and run is shown here", "dim"))]
     style = _STYLES.get(made.verdict, "dim")
     asked = made.scenario
-    words = f"  as {made.dtype}, {asked.context:,} tokens × {asked.batch}, {asked.device}"
+    tokens = f"{asked.context:,} tokens" if width >= _NARROW else f"{asked.context:,}"
+    words = f"  {'as ' if width >= _NARROW else ''}{made.dtype}, {tokens} × {asked.batch}, {asked.device}"
     verdict = made.verdict.replace("_", " ")
     bar = max(width - 24, 4)
     on_cpu = asked.device == "cpu"
@@ -77,7 +78,7 @@ def _devices(made: Estimate, machine: Available, width: int, bar: int, style: st
             rows.append(Line((*drawn.spans, span(f"  {words}", "dim"))))
         else:
             rows.append(_bar(f"GPU{index} ", need, high, device.free, bar, style))
-            rows.append(line(span(f"      {words}", "dim")))
+            rows += wrapped(words, width, "dim", "      ", "      ")
     for name in ("cpu", "disk"):
         if placed.get(name):
             rows.append(line(span(f"{name:<5} {bytes_size(placed[name])} of the weights", "warn")))
