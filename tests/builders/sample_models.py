@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import string
+import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tests.builders import format_samples
+from tests.builders import format_samples, tensorflow_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -679,7 +680,7 @@ def cell(text: str) -> str:
     return " ".join(escaped.split())
 
 
-def row(sample: Sample) -> str:
+def row(sample: Sample | tensorflow_models.Row) -> str:
     """Write one sample's row of the table."""
     rules = ", ".join(f"`{rule}`" for rule in sample.rules)
     return f"| `{sample.name}` | {sample.story} | {cell(sample.says)} | {sample.verdict} | {rules} |"
@@ -690,13 +691,14 @@ def readme() -> str:
     lines = [
         "# Sample models",
         "",
-        "Tiny real checkpoints, written by torch and transformers with random weights, a few of them good and each of "
-        "the others broken in exactly one way. Look at them with `ckptriage sample_models`, or print the verdicts "
-        "with `ckptriage check sample_models`.",
+        "Tiny real checkpoints, written by torch, transformers and TensorFlow with random weights, a few of them good "
+        "and each of the others broken in exactly one way. Look at them with `ckptriage sample_models`, or print the "
+        "verdicts with `ckptriage check sample_models`.",
         "",
         "| Sample | Story | What the real loader says | Verdict | Rules |",
         "| --- | --- | --- | --- | --- |",
         *(row(sample) for sample in SAMPLES),
+        *(row(sample) for sample in tensorflow_models.SAMPLES),
     ]
     return "\n".join(lines) + "\n"
 
@@ -711,7 +713,15 @@ def build(dest: Path) -> None:
         sample.build(target)
         for path in target.iterdir():
             path.chmod(0o644)
+    build_tensorflow(dest)
     (dest / "README.md").write_text(readme(), encoding="utf-8")
+
+
+def build_tensorflow(dest: Path) -> None:
+    """Build the samples of TensorFlow and Keras, in a process whose names start at the beginning."""
+    command = [sys.executable, "-m", "tests.builders.tensorflow_models", str(dest.absolute())]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, check=True, capture_output=True, cwd=DEFAULT_DEST.parent, env=environment)
 
 
 def main(arguments: list[str]) -> None:

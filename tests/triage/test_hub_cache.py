@@ -78,3 +78,71 @@ def test_a_blob_that_is_gone_is_named(cache: Path) -> None:
     first = triage.findings[0]
     assert first.rule == "hub-dangling-symlink"
     assert f"hf download acme/bert-ner model.safetensors --revision {REVISION}" in first.fix[0]
+
+
+SAID = {
+    "https://tfhub.dev/google/bert_uncased_L-12_H-768_A-12/1": "TensorFlow 1's hub.Module",
+    "google/bert_uncased_L-12_H-768_A-12/1": "tensorflow-hub wants it as https://tfhub.dev/google/",
+    "https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/2": "a list [input_word_ids, input_mask",
+    "https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/3": "a dict of input_word_ids",
+    "tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/4": "persistent gradient tapes",
+    "https://tfhub.dev/tensorflow/bert_en_uncased_preprocess/3": "needs import tensorflow_text",
+    "https://www.kaggle.com/models/google/bert/TensorFlow1/uncased-l-12-h-768-a-12/1": "TensorFlow 1's hub.Module",
+    "tensorflow/bert/tensorFlow2/en-uncased-l-12-h-768-a-12/3": "Kaggle's tensorFlow2 variation",
+}
+
+
+@pytest.mark.parametrize("text", SAID)
+def test_a_handle_is_explained_and_never_fetched(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    def refused(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "create_connection", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    with pytest.raises(UsageError) as raised:
+        existing(text)
+    assert SAID[text] in str(raised.value)
+    assert "fetch it: python -c" in raised.value.hint
+
+
+def test_version_4_is_not_said_of_version_3() -> None:
+    from tui.core.hub_handles import explain, parse
+
+    handle = parse("https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/3")
+    assert handle is not None
+    assert "gradient" not in " ".join(explain(handle))
+    other = parse("https://tfhub.dev/google/nnlm-en-dim128/2")
+    assert other is not None
+    assert explain(other) == ()
+    assert parse("acme/bert-ner") is None
+    assert parse("./a/b/1") is None
+    assert parse("models/run/1") is None
+
+
+def test_a_cached_module_is_read_under_its_handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    handle = "https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/3"
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    key = hashlib.sha1(handle.encode()).hexdigest()
+    (tmp_path / f"{key}.lock").write_text("", "ascii")
+    with pytest.raises(UsageError) as raised:
+        existing(handle)
+    assert f"{key}.lock" in str(raised.value)
+    shutil.copytree(SAMPLES / "tfhub-bert-v3", tmp_path / key)
+    for text in (handle, "tensorflow/bert_en_uncased_L-12_H-768_A-12/3"):
+        [checkpoint] = checkpoints([text])
+        assert (checkpoint.kind, checkpoint.path) == ("tensorflow_saved_model", text)
+
+
+def test_kagglehubs_cache_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    place = tmp_path / "models" / "tensorflow" / "bert" / "tensorFlow2" / "en-uncased"
+    shutil.copytree(SAMPLES / "tfhub-bert-v3", place / "3")
+    shutil.copytree(SAMPLES / "tfhub-bert-v2-list", place / "2")
+    assert existing("tensorflow/bert/tensorFlow2/en-uncased/2") == place / "2"
+    assert existing("tensorflow/bert/tensorFlow2/en-uncased") == place / "3"

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -277,3 +278,32 @@ async def test_bytes_of_tied_tensors_are_compared(tmp_path: Path) -> None:
 def _options(app: CkptriageApp) -> str:
     found = app.screen.query(OptionList)
     return "\n".join(str(item.prompt) for item in found.first().options) if found else ""
+
+
+async def test_the_meter_answers_its_keys(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("8")
+        await until(pilot, lambda: "512 tokens" in text(app, "memory"))
+        await pilot.press("plus", "b", "t")
+        await until(pilot, lambda: "1,024 tokens" in text(app, "memory"))
+        assert "batch 2" in text(app, "memory")
+        assert "as float32" in text(app, "memory")
+        await pilot.press("t", "minus")
+        await until(pilot, lambda: "as bfloat16" in text(app, "memory"))
+        assert "512 tokens" in text(app, "memory")
+        before = explorer(app).session.machine
+        explorer(app).session.machine = replace(before, ram=None)
+        explorer(app).refresh_meter()
+        await until(pilot, lambda: "free  unknown" in text(app, "memory"))
+
+
+async def test_a_load_attempt_is_held_against_the_prediction(few: Path) -> None:
+    app = _app(few / "bert-ner")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await pilot.press("r")
+        await until(pilot, lambda: "curve" in text(app, "memory"))
+        await until(pilot, lambda: "predicted" in text(app, "memory"))
+        assert "load  at most" in text(app, "memory")

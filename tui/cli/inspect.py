@@ -9,6 +9,7 @@ import click
 
 from tui.cli import cache
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
+from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import finite
 from tui.core.text import bytes_size, count_of, printable, shape_text
 
@@ -60,7 +61,10 @@ def to_json(checkpoint: Checkpoint) -> dict[str, Any]:
         {"path": name, "format": "json", "bytes": len(document.text.encode("utf-8", "surrogateescape"))}
         for name, document in checkpoint.json_files.items()
     ]
+    way = calls.expected(checkpoint)
+    more = {} if way is None else {"call": {"inputs": calls.input_lines(way), "program": calls.snippet(checkpoint)}}
     return {
+        **more,
         "schema": 1,
         "path": checkpoint.path,
         "kind": checkpoint.kind,
@@ -95,6 +99,7 @@ def to_text(checkpoint: Checkpoint) -> str:
     for problem in checkpoint.all_problems():
         where = f" at byte {problem.offset:,}" if problem.offset is not None else ""
         lines.append(f"  ✗ {printable(problem.file or '', 120)}{where}: {printable(problem.message)}")
+    lines.extend(f"  {line}" for line in calls.description(checkpoint))
     tensors = [tensor for file in checkpoint.files for tensor in file.tensors]
     lines.append(f"  {count_of(len(tensors), 'tensor')}, {count_of(checkpoint.parameters, 'parameter')}")
     lines.extend(

@@ -150,4 +150,5 @@ def _tell(outcome: LoadOutcome, triage: Triage, before: Triage | None) -> None:
         if item.severity != "info":
             click.echo(f"  {SEVERITY_SYMBOLS[item.severity]} {printable(item.title, 240)}  [{item.rule}]")
             if item.fix:
-                click.echo(f"      fix: {printable(item.fix[0], 4000)}")
+                lines = printable(item.fix[0], 4000, keep_newlines=True).split("\n")
+                click.echo("\n           ".join([f"      fix: {lines[0]}", *lines[1:]]))

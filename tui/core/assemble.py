@@ -12,6 +12,7 @@ from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Layout, Part, 
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
 from tui.core.formats.shard_index import resolve_weights
+from tui.core.formats.tensorflow import directory as tensorflow
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
 from tui.core.json_text import parse
 from tui.core.layouts import is_raw_shard, manifest_report, marks_directory, read_layout
@@ -27,6 +28,7 @@ LOADER_NAMES = (
 
 _CONFIG_FILES = (
     "config.json",
+    "bert_config.json",
     "generation_config.json",
     "adapter_config.json",
     "model_index.json",
@@ -48,7 +50,9 @@ _FILE_KINDS: dict[str, str] = {
     "safetensors": "safetensors", "torch_zip": "torch", "torch_legacy": "torch", "torchscript": "torchscript",
     "pickle": "pickle", "gguf": "gguf", "ggml": "gguf", "onnx": "onnx", "npy": "numpy", "npz": "numpy",
     "torch_tar": "torch", "hdf5": "keras", "keras_zip": "keras", "tflite": "tflite", "fasttext": "fasttext",
-    "flax": "flax", "coreml": "coreml", "torch_export": "torch_export",
+    "flax": "flax", "coreml": "coreml", "torch_export": "torch_export", "tensor_bundle": "tensorflow_checkpoint",
+    "tensorflow_v1": "tensorflow_checkpoint", "tensorflow_graph": "tensorflow_graph",
+    "saved_model": "tensorflow_saved_model",
 }  # fmt: skip
 _LAYOUT_KINDS = {
     "deepspeed": "deepspeed", "torch_distributed": "torch_distributed", "megatron": "torch_distributed",
@@ -63,6 +67,7 @@ _SUFFIX_KINDS: dict[str, str] = {
     ".pkl": "pickle", ".pickle": "pickle", ".gguf": "gguf", ".onnx": "onnx", ".npy": "numpy", ".npz": "numpy",
     ".h5": "keras", ".hdf5": "keras", ".keras": "keras", ".tflite": "tflite", ".joblib": "pickle",
     ".msgpack": "flax", ".mlmodel": "coreml", ".pt2": "torch_export",
+    ".pb": "tensorflow_graph", ".graphdef": "tensorflow_graph", ".index": "tensorflow_checkpoint",
 }  # fmt: skip
 
 
@@ -79,7 +84,7 @@ def is_checkpoint_directory(names: frozenset[str], directories: frozenset[str] =
         return True
     if names & {"adapter_config.json", "model_index.json", "modules.json", "saved_model.pb", "saved_model.pbtxt"}:
         return True
-    if "config.json" in names:
+    if "config.json" in names or tensorflow.prefixes(names) or tensorflow.v1_names(names):
         return True
     return has_tokenizer(names) or single_weight_file(names) is not None
 
@@ -106,7 +111,8 @@ def read_directory(
     documents = {name: read_json(root / name, name) for name in _CONFIG_FILES if name in entries}
     index_problems, weights = resolve_weights(root, entries, documents)
     layout = read_layout(root, entries, documents)
-    files = [read_file(root / name, name) for name in _files_to_read(entries, weights, layout)]
+    parts = _tensorflow(root, entries)
+    files = list(parts.files) or [read_file(root / name, name) for name in _files_to_read(entries, weights, layout)]
     files += _files_of_layout(root, layout)
     checkpoint = Checkpoint(
         path=path,
@@ -116,12 +122,12 @@ def read_directory(
         config=documents.get("config.json"),
         json_files=documents,
         weights=weights,
-        problems=tuple(index_problems),
+        problems=(*index_problems, *parts.problems),
         names=tuple(sorted(entries)),
         sources=_sources(root, entries),
     )
     checkpoint = replace(checkpoint, layout=with_components(root, layout) if components else layout)
-    checkpoint = replace(checkpoint, kind=_directory_kind(checkpoint))
+    checkpoint = replace(checkpoint, kind=parts.kind or _directory_kind(checkpoint))
     if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
         checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
     return checkpoint
@@ -151,6 +157,39 @@ def _below(problem: Problem, name: str) -> Problem:
     return problem.in_file(f"{name}/{problem.file}" if problem.file else name)
 
 
+def _tensorflow(root: Path, entries: frozenset[str]) -> tensorflow.Parts:
+    """A SavedModel, or a checkpoint of TensorFlow where no other model is; empty for all other directories."""
+    if tensorflow.is_saved_model(entries):
+        return tensorflow.read_saved_model(root, entries)
+    named = any(name in entries for name in LOADER_NAMES) or any(_SHARD.match(name) for name in entries)
+    others = named or entries & {"config.json", "adapter_config.json", "model_index.json", "modules.json"}
+    if not others and (tensorflow.prefixes(entries) or tensorflow.v1_names(entries)):
+        return tensorflow.read_checkpoint(root, entries)
+    return tensorflow.Parts("")
+
+
+def is_bundle_prefix(path: Path) -> bool:
+    """Whether a path is the prefix of a tensor bundle, which is how TensorFlow names one: no file has that name."""
+    if path.exists():
+        return False
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return False
+    return path.name in tensorflow.prefixes(names) or f"{path.name}.index" in names
+
+
+def read_prefix(path: Path, shown: str) -> Checkpoint:
+    """The checkpoint of TensorFlow under one prefix."""
+    entries = frozenset(os.listdir(path.parent))
+    parts = tensorflow.read_checkpoint(path.parent, entries, path.name)
+    names = tuple(sorted(name for name in entries if name.startswith(f"{path.name}.") or name == "bert_config.json"))
+    documents = {name: read_json(path.parent / name, name) for name in names if name == "bert_config.json"}
+    return Checkpoint(
+        shown, path.parent, parts.kind, parts.files, json_files=documents, problems=parts.problems, names=names
+    )
+
+
 def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
     """Text of a few small Python files, read to be parsed and never run."""
     out: dict[str, str] = {}
@@ -164,6 +203,10 @@ def _sources(root: Path, entries: frozenset[str]) -> dict[str, str]:
 
 def read_one_file(file: Path, path: str) -> Checkpoint:
     """A single file as a checkpoint of its own."""
+    if file.name in tensorflow.SAVED_MODEL_NAMES:
+        return read_directory(file.parent, path)
+    if file.name.endswith(".index") and tensorflow.prefixes(os.listdir(file.parent)):
+        return replace(read_prefix(file.with_name(file.name[:-6]), path), is_file=True)
     report = read_file(file, file.name)
     return Checkpoint(
         path=path,
@@ -237,8 +280,6 @@ def _directory_kind(checkpoint: Checkpoint) -> str:
         return "diffusers"
     if "modules.json" in names and "config_sentence_transformers.json" in names:
         return "sentence_transformers"
-    if names & {"saved_model.pb", "saved_model.pbtxt"}:
-        return "tensorflow_saved_model"
     if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
         return "transformers"
     return _kind_without_weights(checkpoint, names)

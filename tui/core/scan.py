@@ -10,9 +10,17 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui.core.assemble import is_checkpoint_directory, is_weight_name, read_directory, read_one_file
+from tui.core.assemble import (
+    is_bundle_prefix,
+    is_checkpoint_directory,
+    is_weight_name,
+    read_directory,
+    read_one_file,
+    read_prefix,
+)
 from tui.core.checkpoint import Checkpoint, is_side_file
 from tui.core.files import kind_of
+from tui.core.formats.tensorflow.directory import BELOW, is_saved_model
 from tui.core.problems import Problem
 
 if TYPE_CHECKING:
@@ -43,6 +51,8 @@ class Found:
             return Checkpoint(
                 self.path, self.location, "unknown", problems=(self.problem,), is_file=not self.is_directory
             )
+        if not self.is_directory and is_bundle_prefix(self.location):
+            return read_prefix(self.location, self.path)
         if not self.is_directory:
             return read_one_file(self.location, self.path)
         try:
@@ -57,6 +67,9 @@ def scan(path: Path, shown: str) -> Iterator[Found]:
     try:
         mode = path.stat().st_mode
     except OSError as error:
+        if is_bundle_prefix(path):
+            yield Found(shown, path, False)
+            return
         problem = Problem("file-unreadable", f"cannot be opened: {error.strerror or error}")
         yield Found(shown, path, False, problem=problem)
         return
@@ -93,7 +106,8 @@ def _directories(root: Path, shown: str) -> Iterator[Found]:
         budget -= len(entries)
         yield from _rows(here, label, entries)
         if depth < MAX_DEPTH and not _is_package(entries):
-            below = [entry.name for entry in entries if _enters(entry)]
+            parts = BELOW if is_saved_model(entry.name for entry in entries) else frozenset[str]()
+            below = [entry.name for entry in entries if entry.name not in parts and _enters(entry)]
             stack.extend((here / name, _label(label, name), depth + 1) for name in sorted(below, reverse=True))
 
 

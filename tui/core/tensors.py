@@ -44,6 +44,10 @@ FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E8M
 """Dtypes that torch calls floating point."""
 
 
+STATE_ROLES = frozenset({"optimizer", "bookkeeping", "metric"})
+"""Roles of arrays that a training run keeps and that are no parameters of the model."""
+
+
 class Tensor(msgspec.Struct, frozen=True, gc=False):
     """One named tensor in one file."""
 
@@ -96,11 +100,11 @@ def stored_bytes(tensors: tuple[Tensor, ...]) -> int:
 
 
 def parameter_count(tensors: tuple[Tensor, ...]) -> int:
-    """Elements in `tensors`, each shared storage once, optimizer state not counted."""
+    """Elements in `tensors`, each shared storage once, state of a training run not counted."""
     seen: set[tuple[str, str]] = set()
     total = 0
     for tensor in tensors:
-        if tensor.role == "optimizer":
+        if tensor.role in STATE_ROLES:
             continue
         if tensor.storage:
             key = (tensor.file, tensor.storage)

@@ -7,9 +7,12 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui.core.hub_handles import Handle
 
 _REPO = re.compile(r"^(?:[\w.-]+/)?[\w.-]+$", re.ASCII)
-_HANDLE = re.compile(r"^https?://(?:www\.)?(?:tfhub\.dev|kaggle\.com|www\.kaggle\.com)/")
 
 
 def hub_cache() -> Path:
@@ -52,13 +55,45 @@ def snapshot(text: str) -> Path | None:
     return place if place.is_dir() else None
 
 
-def is_tensorflow_handle(text: str) -> bool:
-    """Whether `text` is a TensorFlow Hub or Kaggle URL."""
-    return _HANDLE.match(text) is not None
+def tensorflow_cache() -> Path:
+    """Where tensorflow-hub keeps modules (`tensorflow_hub/resolver.py`)."""
+    return Path(os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir()) / "tfhub_modules")
 
 
-def tensorflow_module(text: str) -> Path | None:
-    """The cached module of a TensorFlow Hub URL (`tensorflow_hub/resolver.py`: sha1 of the handle), or `None`."""
-    root = os.environ.get("TFHUB_CACHE_DIR") or str(Path(tempfile.gettempdir()) / "tfhub_modules")
-    place = Path(root) / hashlib.sha1(text.encode("utf-8", "surrogateescape")).hexdigest()
-    return place if place.is_dir() else None
+def _entry(handle: str) -> Path:
+    """A handle's place in the cache: the sha1 of it as it was typed."""
+    return tensorflow_cache() / hashlib.sha1(handle.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def tensorflow_module(handle: Handle) -> Path | None:
+    """The cached module of a handle, from tensorflow-hub's cache or kagglehub's; `None` where there is none."""
+    for text in dict.fromkeys((handle.text, handle.url)):
+        place = _entry(text)
+        if place.is_dir():
+            return place
+    if handle.framework:
+        return _kaggle_model(handle)
+    return None
+
+
+def _kaggle_model(handle: Handle) -> Path | None:
+    """A model in kagglehub's cache (`kagglehub/cache.py`): models/OWNER/MODEL/FRAMEWORK/VARIATION/VERSION."""
+    home = os.environ.get("KAGGLEHUB_CACHE") or os.path.expanduser("~/.cache/kagglehub")
+    place = Path(home) / "models" / handle.publisher / handle.name / handle.framework / handle.variation
+    if handle.version is not None:
+        exact = place / str(handle.version)
+        return exact if exact.is_dir() else None
+    try:
+        found = [entry for entry in place.iterdir() if entry.name.isdigit() and entry.is_dir()]
+    except OSError:
+        return None
+    return max(found, key=lambda entry: int(entry.name)) if found else None
+
+
+def stale_lock(handle: Handle) -> Path | None:
+    """The lock of a download of this handle: tensorflow-hub waits some twenty minutes for one whose process is gone."""
+    for text in dict.fromkeys((handle.text, handle.url)):
+        lock = _entry(text).with_suffix(".lock")
+        if lock.exists():
+            return lock
+    return None

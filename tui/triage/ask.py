@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import Comparison, config_text, drafts_of, edited, from_answer, from_files
+from tui.core.diagnosis.bert_checkpoint import as_transformers
 from tui.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ ASKED_KINDS = frozenset({"transformers"})
 
 TOKENIZED_KINDS = frozenset({"transformers", "sentence_transformers", "tokenizer"})
 """Kinds whose tokenizer the environment's AutoTokenizer is asked about."""
+
+
+PACKAGED_KINDS = frozenset(
+    {"tensorflow_saved_model", "tensorflow_hub_module", "tensorflow_graph", "tensorflow_checkpoint", "keras"}
+)
+"""Kinds on which the environment's packages bear, which the worker names without importing one."""
 
 
 class Asker:
@@ -49,6 +56,7 @@ class Asker:
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
+        checkpoint = as_transformers(checkpoint)
         request = await asyncio.to_thread(self._request, checkpoint, model_class, changes, base)
         absurd = absurd_value(edited(request["values"], changes or {}))
         if absurd:

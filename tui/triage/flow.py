@@ -15,7 +15,7 @@ from tui.core.report.model import Report, Triage, triage_of
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
 from tui.triage.adapters import base_of
-from tui.triage.ask import ASKED_KINDS, TOKENIZED_KINDS, Asker
+from tui.triage.ask import ASKED_KINDS, PACKAGED_KINDS, TOKENIZED_KINDS, Asker
 from tui.triage.environment import available
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _tokenizer(path: Path) -> Checkpoint | None:
 
 def needs_worker(found: list[Checkpoint]) -> bool:
     """Whether any checkpoint has a question for the worker."""
-    return any(item.kind in ASKED_KINDS or item.pickles for item in found)
+    return any(item.kind in ASKED_KINDS or item.kind in PACKAGED_KINDS or item.pickles for item in found)
 
 
 async def triage_all(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import LEVELS, Checkpoint
+from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.evidence import Outcome
+from tui.core.diagnosis.tensorflow_ops import FILE_OPS, PYTHON_OPS
 from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
@@ -18,9 +20,15 @@ from tui.triage.own import container_of, recorded_arguments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOADERS = ("transformers", "torch", "safetensors", "pickle", "numpy", "onnx", "gguf", "joblib")
-SINGLE_FILE = frozenset({"torch", "pickle", "safetensors", "numpy", "onnx", "gguf", "joblib"})
-"""Loaders that take one file."""
+_TENSORFLOW = (
+    "hub.load", "hub.load+text", "hub.signature", "hub.KerasLayer", "tf.saved_model.load", "tf.train.load_checkpoint",
+    "tf.graph", "keras", "tf_keras", "h5py",
+)  # fmt: skip
+LOADERS = ("transformers", "torch", "safetensors", "pickle", "numpy", "onnx", "gguf", "joblib", *_TENSORFLOW)
+SINGLE_FILE = frozenset(
+    {"torch", "pickle", "safetensors", "numpy", "onnx", "gguf", "joblib", "tf.graph", "keras", "tf_keras", "h5py"}
+)
+"""Loaders that are given a file; the others take the directory."""
 
 UNPICKLES = frozenset({"pickle", "joblib"})
 """Loaders that run what the file names, whatever is asked."""
@@ -36,6 +44,11 @@ _BY_KIND = {
     "numpy": "numpy",
     "onnx": "onnx",
     "gguf": "gguf",
+    "tensorflow_saved_model": "hub.load",
+    "tensorflow_hub_module": "hub.load",
+    "tensorflow_checkpoint": "tf.train.load_checkpoint",
+    "tensorflow_graph": "tf.graph",
+    "keras": "keras",
 }
 
 
@@ -69,6 +82,14 @@ def loader_for(checkpoint: Checkpoint, options: LoadOptions) -> str | None:
         return "transformers"
     if checkpoint.kind == "pickle" and _is_joblib(checkpoint):
         return "joblib"
+    if checkpoint.kind == "keras" and all(file.metadata.get("form") != "model" for file in checkpoint.files):
+        named = any(file.name.endswith(".weights.h5") or file.name == "tf_model.h5" for file in checkpoint.files)
+        hdf5 = any(file.metadata.get("form") == "hdf5" for file in checkpoint.files)
+        return "h5py" if named or hdf5 else "keras"
+    if checkpoint.kind == "tensorflow_hub_module" and "default" in (calls.main_graph(checkpoint) or {}).get(
+        "signatures", {}
+    ):
+        return "hub.KerasLayer"
     return _BY_KIND.get(checkpoint.kind)
 
 
@@ -92,6 +113,9 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
         return f"there is no loader for a {checkpoint.kind} checkpoint yet"
     if loader in SINGLE_FILE and loader != "safetensors" and not checkpoint.weight_files:
         return "there is no file to load"
+    code = code_inside(checkpoint) if loader in _TENSORFLOW else ""
+    if code and not options.unpickle:
+        return f"loading it would run code from the file: {code}; say --unpickle to allow it"
     runs_code = loader in UNPICKLES or options.unpickle
     levels = [pickle.level for _, pickle in checkpoint.pickles]
     worst = max(levels, key=LEVELS.index, default="tensors_only")
@@ -113,13 +137,41 @@ def _own_refusal(options: LoadOptions) -> str:
     return ""
 
 
+def code_inside(checkpoint: Checkpoint) -> str:
+    """Python code that a model of TensorFlow or Keras would run, in words; empty where there is none."""
+    found: list[str] = []
+    for file in checkpoint.files:
+        if file.metadata.get("lambdas"):
+            found.append(f"the Lambda layers {listing(file.metadata['lambdas'])}")
+        graphs = file.metadata.get("meta_graphs") or [file.metadata]
+        used = {op for graph in graphs for op in graph.get("ops", ())}
+        calling, touching = sorted(used & PYTHON_OPS), sorted(used & FILE_OPS)
+        if calling or touching:
+            found.append(f"the ops {', '.join(calling + touching)}")
+    return ", ".join(found)
+
+
+def call_plan(checkpoint: Checkpoint, loader: str | None) -> dict[str, Any] | None:
+    """The call that follows the load of a model of TensorFlow, `None` for all other kinds."""
+    if loader == "tf.graph":
+        metadata = checkpoint.files[0].metadata if checkpoint.files else {}
+        return {"inputs": metadata.get("inputs", []), "outputs": metadata.get("outputs", [])}
+    graph = calls.main_graph(checkpoint)
+    if loader not in _TENSORFLOW or graph is None:
+        return None
+    way = calls.signature_of(graph) if loader == "hub.signature" else calls.expected(checkpoint)
+    return None if way is None else {**calls.plan(way), "object_graph": bool(graph.get("object_graph"))}
+
+
 def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
     """The request to the child."""
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
     loader = loader_for(checkpoint, options)
     root = checkpoint.root.absolute()
-    single = loader in SINGLE_FILE
-    path = root / checkpoint.weight_files[0].name if single and checkpoint.weight_files else root
+    path = root / checkpoint.weight_files[0].name if loader in SINGLE_FILE and checkpoint.weight_files else root
+    if loader == "tf.train.load_checkpoint" and checkpoint.files:
+        first = checkpoint.files[0]
+        path = root / str(first.metadata.get("prefix", first.name.removesuffix(".index")))
     return {
         "op": "load",
         "loader": loader,
@@ -139,6 +191,7 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
         "tokenizer": options.tokenizer,
         "unpickle": options.unpickle,
         "trust_remote_code": options.trust_remote_code,
+        "call": call_plan(checkpoint, loader),
         "readable": _readable(checkpoint, options),
         "must_isolate": (options.unpickle or options.trust_remote_code) and not options.trust_this_file,
     }
@@ -147,7 +200,8 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
 def _readable(checkpoint: Checkpoint, options: LoadOptions) -> list[str]:
     """What the child may read of the user's files: the checkpoint, and the real files that its links point to."""
     root = checkpoint.root.absolute()
-    names = checkpoint.names if not checkpoint.is_file else tuple(file.name for file in checkpoint.files)
+    files = tuple(file.name for file in checkpoint.files)
+    names = files if checkpoint.is_file else tuple(dict.fromkeys(checkpoint.names + files))
     links = [str((root / name).resolve()) for name in names if (root / name).is_symlink()]
     own = [str(root / name) for name in names] if checkpoint.is_file else [str(root)]
     tokenizer = [str(Path(options.tokenizer).absolute())] if options.tokenizer else []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tui.core.assemble import is_bundle_prefix
 from tui.core.checkpoint import Checkpoint
+from tui.core.diagnosis.make import python_command
+from tui.core.hub_handles import Handle, explain, parse
 from tui.core.scan import scan
 from tui.core.text import shell
 from tui.errors import UsageError
-from tui.system.hub_cache import is_repository, is_tensorflow_handle, snapshot, split_revision, tensorflow_module
+from tui.system.hub_cache import is_repository, snapshot, split_revision, stale_lock, tensorflow_module
 
 
 def checkpoints(paths: list[str]) -> list[Checkpoint]:
@@ -28,19 +31,14 @@ def existing(shown: str) -> Path:
         there = path.exists() or path.is_symlink()
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown!r} is no usable path: {error}") from None
-    return path if there else _cached(shown)
+    return path if there or is_bundle_prefix(path) else _cached(shown)
 
 
 def _cached(shown: str) -> Path:
     """The cached copy of a repository id or a TensorFlow Hub handle."""
-    if is_tensorflow_handle(shown):
-        place = tensorflow_module(shown)
-        if place is None:
-            raise UsageError(
-                f"{shown} is not in the local TensorFlow Hub cache",
-                f'fetch it: python -c "import tensorflow_hub as hub; hub.resolve({shown!r})"',
-            )
-        return place
+    handle = parse(shown)
+    if handle is not None:
+        return _module(handle)
     name, revision = split_revision(shown)
     if not is_repository(shown):
         raise UsageError(f"no such path: {shown}", "check the spelling")
@@ -49,6 +47,25 @@ def _cached(shown: str) -> Path:
         command = shell("hf", "download", name, *(("--revision", revision) if revision else ()))
         raise UsageError(f"no such path, and no {shown} in the hub cache", f"fetch it: {command}")
     return place
+
+
+def _module(handle: Handle) -> Path:
+    """The cached module of a TensorFlow Hub handle; else what its name tells and the command that fetches it."""
+    place = tensorflow_module(handle)
+    if place is not None:
+        return place
+    said = [f"{handle.text} is not in the local TensorFlow Hub cache", *explain(handle)]
+    lock = stale_lock(handle)
+    if lock is not None:
+        said.append(f"a lock lies there, of a download that is running or that died: rm {shell(str(lock))}")
+    if handle.framework:
+        parts = [handle.publisher, handle.name, handle.framework, handle.variation, str(handle.version or 1)]
+        fetch = python_command(f"import kagglehub; print(kagglehub.model_download('{'/'.join(parts)}'))")
+    else:
+        wait = "import socket; socket.setdefaulttimeout(10)"
+        code = f"{wait}; import tensorflow_hub as hub; print(hub.resolve('{handle.url}'))"
+        fetch = python_command(code)
+    raise UsageError("\n  ".join(said), f"fetch it: {fetch}")
 
 
 def _nothing(path: Path, shown: str) -> Checkpoint:

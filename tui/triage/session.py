@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import edited
 from tui.core.diagnosis.evidence import Evidence
-from tui.core.estimate import Available, estimate
+from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
 from tui.core.report.model import Report, Triage, triage_of
 from tui.core.scan import scan
 from tui.errors import WorkerError
+from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
-from tui.triage.meter import Meter
 from tui.triage.own import compare_own
 from tui.triage.paths import existing
 
@@ -86,10 +86,15 @@ class Session:
         self.paths = paths
         self.options = options
         self.machine: Available = available()
-        self.meter = Meter(self.machine, lambda: available())
+        self.scenario = Scenario()
+        """The run that the meter is asked about."""
+
         self.triages: dict[str, Triage] = {}
         self.pending: set[str] = set()
         """Checkpoints about which the loader is still to be asked."""
+
+        self.bases: dict[str, Base] = {}
+        """By path: what the interpreter holds before the model, as far as it was measured."""
 
         self.edits: dict[str, list[Edit]] = {}
         self.compared: dict[str, Comparison] = {}
@@ -166,6 +171,19 @@ class Session:
             fields=fields,
             candidates=False,
         )
+
+    def probe(self) -> Available:
+        """The machine as it is now, with what is known of its base."""
+        return replace(available(), base=self.machine.base)
+
+    def metered(self, path: str) -> Estimate:
+        """The estimate of a checkpoint under the run that is asked about."""
+        asked = self.scenario
+        checkpoint = self.triages[path].checkpoint
+        if path not in self.bases:
+            self.bases[path] = bases.known(self.options.python, bases.question(checkpoint, None)) or self.machine.base
+        machine = replace(self.machine, base=self.bases[path])
+        return estimate(checkpoint, machine, asked.dtype, asked.context, asked.batch, asked.device)
 
     def draft(self, path: str) -> Draft | None:
         """The config recovered from the weights, where the checkpoint has none."""

@@ -78,7 +78,10 @@ class Comparing:
         if self.official is None or self.state is None:
             raise ValueError("there is nothing to ask the public loader")
         try:
-            return {"outcome": _guarded(audit.compare, *self.official, self.state).as_json()}
+            outcome = _guarded(audit.compare, *self.official, self.state)
+            if outcome.mismatched and not direct.applies():
+                outcome.raised = audit.plain_error(*self.official, self.state)
+            return {"outcome": outcome.as_json()}
         except Stop as stop:
             return {"stop": error_of(stop.error), "stage": stop.stage}
 

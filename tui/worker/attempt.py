@@ -51,6 +51,10 @@ class Attempt:
             self.enter("import")
             load = _FORMAT_LOADERS[loader]
             return load(self)
+        from ckptriage_worker import tensorflow_models
+
+        if loader in tensorflow_models.LOADERS:
+            return tensorflow_models.run(self, loader)
         raise ValueError(f"no loader named {loader!r}")
 
     def _transformers(self) -> dict[str, Any]:

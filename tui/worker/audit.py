@@ -51,11 +51,20 @@ def compare(cls: Any, config: Any, state: State) -> Outcome:
     finally:
         if original is not None:
             modeling_utils.log_state_dict_report = original
-    _fill(outcome, info)
+    _fill(outcome, info, state)
     return outcome
 
 
-def _fill(outcome: Outcome, info: Any) -> None:
+def plain_error(cls: Any, config: Any, state: State) -> dict[str, str] | None:
+    """What the call without `ignore_mismatched_sizes` raises, in this version's own words."""
+    try:
+        cls.from_pretrained(None, config=copy.deepcopy(config), state_dict=state.separate(), device_map="meta")
+    except Exception as error:
+        return {"type": type(error).__name__, "message": str(error)[:20000]}
+    return None
+
+
+def _fill(outcome: Outcome, info: Any, state: State) -> None:
     """Sets from the loader's own dictionary; 4.x gives mismatched keys without shapes."""
     outcome.missing = set(info["missing_keys"])
     outcome.unexpected = set(info["unexpected_keys"])
@@ -63,4 +72,5 @@ def _fill(outcome: Outcome, info: Any) -> None:
         if isinstance(item, (tuple, list)):
             outcome.mismatched[item[0]] = (list(item[1]), list(item[2]))
         else:
-            outcome.mismatched[str(item)] = ([], [])
+            name = str(item)
+            outcome.mismatched[name] = (state.shape(name) or [], outcome.shapes.get(name, []))

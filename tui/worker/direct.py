@@ -53,6 +53,8 @@ class Outcome:
         self.crash: BaseException | None = None
         self.ties_unknown: list[tuple[str, str]] = []
         self.parameters: dict[str, int] = {}
+        self.raised: dict[str, str] | None = None
+        """What the plain call raised, where it was made."""
 
     def as_json(self) -> dict[str, Any]:
         """What was collected, without the sources, which only the live path knows."""
@@ -63,6 +65,7 @@ class Outcome:
             "conversion": self.conversion,
             "shapes": self.shapes,
             "parameters": self.parameters,
+            "raised": self.raised,
         }
 
     @classmethod
@@ -73,6 +76,7 @@ class Outcome:
         outcome.mismatched = {key: (pair[0], pair[1]) for key, pair in value["mismatched"].items()}
         outcome.conversion = value["conversion"]
         outcome.shapes, outcome.parameters = value["shapes"], value["parameters"]
+        outcome.raised = value.get("raised")
         return outcome
 
     def adopt(self, own: Outcome) -> None:
@@ -83,6 +87,8 @@ class Outcome:
 
     def error(self) -> dict[str, str] | None:
         """What the plain call raises, `None` where it returns a model."""
+        if self.raised is not None:
+            return self.raised
         if self.crash is not None:
             return {"type": type(self.crash).__name__, "message": str(self.crash)}
         if self.conversion:

@@ -38,6 +38,9 @@ PACKAGES = (
     "h5py",
     "joblib",
     "scikit-learn",
+    "tensorflow-text",
+    "setuptools",
+    "kagglehub",
 )
 """Packages whose presence or version decides loads."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
-from tui.core.diagnosis.make import fetch_again, fetch_pointer, finding
+from tui.core.diagnosis.make import copy_again, fetch_again, fetch_pointer, finding
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
 from tui.core.text import printable, shell
@@ -25,8 +25,21 @@ _REFETCH = frozenset(
         "file-not-a-checkpoint", "tokenizer-json-invalid", "gguf-truncated", "gguf-invalid-header", "gguf-zero-header",
         "html-gguf", "gguf-lora-truncated-silent", "numpy-truncated", "numpy-invalid-header",
         "onnx-damaged", "onnx-tensor-size",
+        "hdf5-damaged", "keras-archive-damaged",
     }
 )  # fmt: skip
+
+
+_COPY_AGAIN = frozenset(
+    {
+        "tensorflow-pb-damaged", "tensorflow-index-missing", "tensorflow-index-damaged", "tensorflow-shard-truncated",
+        "tensorflow-shard-missing", "tensorflow-checksum", "tensorflow-asset-missing",
+    }
+)  # fmt: skip
+"""Damage of a directory of TensorFlow, which comes from wherever it was copied from."""
+
+_DIRECTORIES = frozenset({"tensorflow_saved_model", "tensorflow_hub_module", "tensorflow_checkpoint"})
+"""Kinds whose files belong together."""
 
 
 def damaged(evidence: Evidence) -> Iterator[Finding]:
@@ -43,7 +56,8 @@ def _from_problem(checkpoint: Checkpoint, problem: Problem) -> Finding:
     lines = [f"{shown}: {printable(problem.message)}" if name else printable(problem.message)]
     lines.extend(printable(line) for line in problem.detail)
     if problem.loader_error is not None and problem.loader_error[1]:
-        lines.append(f"the loader says: {problem.loader_error[0]}: {printable(problem.loader_error[1], 240)}")
+        said = " ".join(problem.loader_error[1].split())
+        lines.append(f"the loader says: {problem.loader_error[0]}: {printable(said, 240)}")
     return finding(
         problem.code,
         lines,
@@ -58,6 +72,8 @@ def _from_problem(checkpoint: Checkpoint, problem: Problem) -> Finding:
 def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
     """An error only where the loader meets it."""
     usual = PAGES[problem.code].severity
+    if problem.code == "tensorflow-asset-missing" and problem.fatal:
+        return "error"
     name = problem.file or ""
     if usual != "error" or not name:
         return usual
@@ -74,6 +90,8 @@ def _fix(checkpoint: Checkpoint, problem: Problem) -> tuple[str, ...]:
     name = problem.file or ""
     if problem.code.startswith("lfs-pointer"):
         return fetch_pointer(checkpoint, name)
+    if name and (problem.code in _COPY_AGAIN or checkpoint.kind in _DIRECTORIES):
+        return copy_again(checkpoint, name)
     if problem.code == "shard-missing-file":
         return fetch_again(checkpoint, *(problem.detail or (name,)))
     if problem.code in _REFETCH and name:

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
     from tui.core.diagnosis.evidence import Evidence, Finding
 
-_NEEDS = {"transformers": "transformers", "torch": "torch", "lightning": "torch", "torchscript": "torch"}
+_NEEDS = {
+    "transformers": "transformers", "torch": "torch", "lightning": "torch", "torchscript": "torch", "keras": "keras",
+    "tensorflow_saved_model": "tensorflow", "tensorflow_hub_module": "tensorflow", "tensorflow_graph": "tensorflow",
+    "tensorflow_checkpoint": "tensorflow",
+}  # fmt: skip
 
 
 def not_asked(evidence: Evidence) -> Iterator[Finding]:
@@ -69,7 +73,7 @@ def memory(evidence: Evidence) -> Iterator[Finding]:
         return
     must = max(made.load_peak or 0, made.run or 0)
     yield finding(
-        "memory-host-oom-killed",
+        "memory-cgroup-limit" if available.ram_source.startswith("cgroup") else "memory-host-oom-killed",
         [
             f"must have {bytes_size(must)} of RAM as {made.dtype}; free {bytes_size(available.ram)} of "
             f"{bytes_size(available.ram_total)} ({available.ram_source})",

@@ -67,6 +67,15 @@ def fetch_pointer(checkpoint: Checkpoint, file: str) -> tuple[str, ...]:
     )
 
 
+def copy_again(checkpoint: Checkpoint, *files: str) -> tuple[str, ...]:
+    """The command that copies a directory's files again, with checksums, from where they came from."""
+    named = " ".join(f"--include={shell(file)}" for file in files)
+    return (
+        f"rsync -avP --checksum SOURCE/ {shell(str(checkpoint.root))}/  # {shell(*files)} is what differs",
+        f"kagglehub.model_download('HANDLE', force_download=True), or: git lfs pull {named}",
+    )
+
+
 def python_command(code: str, *arguments: str) -> str:
     """`python -c '…' ARGUMENTS`, with double quotes in the code where that keeps the shell's quoting readable."""
     if '"' not in code:

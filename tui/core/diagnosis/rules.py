@@ -12,11 +12,13 @@ from tui.core.diagnosis import (
     environment,
     files,
     gguf,
+    keras,
     keys,
     layouts,
     machine,
     pickles,
     quantization,
+    tensorflow,
     tokenizer,
 )  # fmt: skip
 from tui.core.diagnosis.evidence import Evidence, Finding, order
@@ -85,6 +87,22 @@ RULES: tuple[Rule, ...] = (
     *deep.RULES,
     *companions.RULES,
     *environment.RULES,
+    tensorflow.hub_v1,
+    tensorflow.not_callable,
+    tensorflow.several_graphs,
+    tensorflow.ops,
+    tensorflow.newer_writer,
+    tensorflow.python_ops,
+    tensorflow.variables,
+    tensorflow.checkpoint_alone,
+    tensorflow.inputs,
+    tensorflow.packages,
+    tensorflow.keras_loader,
+    keras.custom,
+    keras.lambdas,
+    keras.skew,
+    keras.weights_only,
+    keras.no_signature,
     machine.no_framework,
     machine.no_reader,
     machine.not_asked,
@@ -100,8 +118,19 @@ _COMPLETE = frozenset(
 )  # fmt: skip
 """Kinds whose own checks are complete once their readers are."""
 
-_CHECKED = frozenset({"safetensors", "torch", "lightning"}) | {"gguf", "numpy", "onnx", "torch_distributed"}
+_CHECKED = frozenset(
+    {
+        "safetensors", "torch", "lightning", "keras", "tensorflow_saved_model", "tensorflow_hub_module",
+        "tensorflow_checkpoint", "tensorflow_graph", "gguf", "numpy", "onnx", "torch_distributed",
+    }
+)  # fmt: skip
 """Kinds for which the readers here already are."""
+
+_NOT_READ = ("hdf5-not-read", "tensorflow-pbtxt")
+"""Rules that say that a part of the file was not looked at."""
+
+_LESS = ("tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside")
+"""Rules by which a file loads, and not as it says."""
 
 _TOKENIZER_PROOF = frozenset(
     {
@@ -222,8 +251,10 @@ def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
         return "fails"
     if checkpoint.kind == "pickle":
         return _of_pickle(evidence)
-    if any(item.rule == "zip-duplicate-member" for item in found):
+    if any(item.rule in ("zip-duplicate-member", *_NOT_READ) for item in found):
         return "unknown"
+    if any(item.rule in _LESS and item.severity == "warning" for item in found):
+        return "degraded"
     return "loads" if checkpoint.kind in _CHECKED and reports else "unknown"
 
 

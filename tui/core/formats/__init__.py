@@ -16,6 +16,7 @@ from tui.core.formats import (
     flax,
     gguf,
     imposters,
+    keras,
     numpy_files,
     onnx,
     recognised,
@@ -26,6 +27,7 @@ from tui.core.formats import (
     torch_legacy,
     torch_zip,
 )
+from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
 from tui.core.problems import Problem
 from tui.core.text import printable
 
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 READERS: tuple[ModuleType, ...] = (
-    dcp_metadata, safetensors, torch_zip, imposters, gguf, numpy_files, streams, tar_files, fasttext, tflite,
-    recognised, flax, coreml, onnx, torch_legacy,
+    dcp_metadata, safetensors, keras, torch_zip, imposters, saved_model, bundle, gguf, numpy_files, streams, tar_files,
+    fasttext, tflite, recognised, v1_checkpoint, flax, coreml, onnx, torch_legacy,
 )  # fmt: skip
 """In the order in which they are asked."""
 

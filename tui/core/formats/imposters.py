@@ -12,6 +12,11 @@ from tui.core.text import bytes_size, printable
 if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
+_NO_GRAPH = (
+    "Importing a SavedModel with `tf.saved_model.load` requires a `tags=` argument if there is more than one "
+    "MetaGraph. Got `tags=None`, but there are 0 MetaGraphs in the SavedModel with tag sets: []. Pass a `tags=` "
+    "argument to load this SavedModel."
+)
 _POINTER = b"version https://git-lfs"
 _OID = re.compile(rb"oid sha256:([0-9a-f]{64})")
 _SIZE = re.compile(rb"^size (\d{1,15})$", re.MULTILINE)
@@ -76,4 +81,6 @@ def _words(file: RegularFile, head: bytes) -> tuple[str, str] | None:
         if file.size == 0:
             return ("EOFError", "")
         return ("UnpicklingError", f"Weights only load failed. … Unsupported operand {head[0]}")
+    if file.name.endswith("saved_model.pb"):
+        return ("ValueError", _NO_GRAPH) if file.size == 0 else ("OSError", "… Wire format was corrupt.")
     return None

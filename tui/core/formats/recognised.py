@@ -77,12 +77,12 @@ def read(file: RegularFile) -> FileReport:
     kind = identify(file.head(512))
     report = FileReport(file.name, kind, file.size, modified=file.modified, allocated=file.blocks)
     if kind == "hdf5":
-        problem = _hdf5_cut(file)
+        problem = hdf5_cut(file)
         return report if problem is None else report.with_problems(problem)
     return report
 
 
-def _hdf5_cut(file: RegularFile) -> Problem | None:
+def hdf5_cut(file: RegularFile) -> Problem | None:
     """Whether the file is shorter than its superblock's end-of-file address (HDF5 format, versions 0 to 3)."""
     head = file.head(96)
     if len(head) < 48:

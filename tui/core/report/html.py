@@ -38,7 +38,11 @@ def _checkpoint(triage: Triage) -> str:
         f"<li><strong>{item.severity}</strong> {_text(item.title)} <code>{item.rule}</code>"
         f"<ul>{''.join(f'<li>{_text(line)}</li>' for line in item.evidence)}</ul>"
         f"<p>{_text(item.cause)}</p>"
-        + (f"<pre>{_text(item.fix[0], 4000)}</pre>" if item.fix and item.severity != "info" else "")
+        + (
+            f"<pre>{escape(printable(item.fix[0], 4000, keep_newlines=True))}</pre>"
+            if item.fix and item.severity != "info"
+            else ""
+        )
         + "</li>"
         for item in triage.findings
     )

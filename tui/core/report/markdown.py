@@ -28,10 +28,11 @@ def _escape(text: str, limit: int = 600) -> str:
 
 def _code(text: str) -> str:
     """A code block whose fence the content cannot close."""
-    shown = printable(text, 4000)
+    shown = printable(text, 4000, keep_newlines=True)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{shown}\n{fence}"
+    language = "python" if "import " in text else "sh"
+    return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def _checkpoint(triage: Triage) -> list[str]:

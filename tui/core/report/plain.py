@@ -39,7 +39,9 @@ def _checkpoint(triage: Triage) -> Iterator[str]:
         for line in item.evidence[:6]:
             yield f"        {printable(line, 600)}"
         for index, line in enumerate(item.fix[:2]):
-            yield f"        {'fix:' if index == 0 else ' or:'} {printable(line, 4000)}"
+            first, *rest = printable(line, 4000, keep_newlines=True).split("\n")
+            yield f"        {'fix:' if index == 0 else ' or:'} {first}"
+            yield from (f"             {text}" for text in rest)
 
 
 def summary(report: Report) -> Iterator[str]:

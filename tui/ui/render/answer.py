@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, cause_line, fix_line, headline
 from tui.core.text import bytes_size, count_of, middle, printable
-from tui.ui.render.lines import BLANK, Line, line, span, wrapped
+from tui.ui.render.details import call
+from tui.ui.render.lines import BLANK, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
     from tui.core.report.model import Triage
@@ -32,7 +33,7 @@ def answer(triage: Triage | None, width: int, pending: bool) -> list[Line]:
         line("  ", span(middle(printable(cause), max(width - 3, 10)))) if cause else _size(triage),
         line(
             span("  fix ", "key"),
-            span(middle(printable(fix, None), max(width - 20, 10))),
+            span(middle(printable(" ⏎ ".join(fix.splitlines()), None), max(width - 20, 10))),
             span("  y copies", "dim"),
             copy=fix,
         )
@@ -81,7 +82,7 @@ def overview(triage: Triage, width: int) -> list[Line]:
             line(
                 "  ",
                 span(f"{middle(printable(file.name), 44):<44} ", style),
-                span(f"{file.format:<14}", "dim"),
+                span(f"{file.format:<19}", "dim"),
                 span(bytes_size(file.size)),
             )
         )
@@ -98,7 +99,7 @@ def overview(triage: Triage, width: int) -> list[Line]:
         rows += wrapped(item.title, width, SEVERITY_STYLE[item.severity], f"  {mark} ", "    ")
     if not triage.findings:
         rows.append(line(span("  none", "good")))
-    return rows
+    return rows + call(checkpoint, width)
 
 
 def _basis(triage: Triage) -> str:
@@ -123,6 +124,6 @@ def findings(triage: Triage, width: int) -> list[Line]:
         if item.cause:
             rows += wrapped(item.cause, width, "dim", "  why  ", "       ", copy=fix)
         for index, text in enumerate(item.fix):
-            rows += wrapped(text, width, "key", "  fix  " if index == 0 else "   or  ", "       ", copy=text)
+            rows += program(text, width, "  fix  " if index == 0 else "   or  ", "       ")
         rows.append(BLANK)
     return rows or [line(span("nothing found: every check passed", "good"))]

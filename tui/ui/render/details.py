@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.pages import PAGES
 from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text
-from tui.ui.render.lines import BLANK, Lazy, Line, line, span, wrapped
+from tui.ui.render.lines import BLANK, Lazy, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,6 +195,18 @@ def _answer(answer: dict[str, Any], width: int) -> list[Line]:
     if "text_error" in answer:
         rows += wrapped(str(answer["text_error"]), width, "bad", "✗ ", "  ")
     return rows
+
+
+def call(checkpoint: Checkpoint, width: int) -> list[Line]:
+    """How a model of TensorFlow is called: its inputs as a tree, and a program that `y` copies; empty for others."""
+    way = calls.expected(checkpoint)
+    if way is None:
+        return []
+    text = calls.snippet(checkpoint)
+    rows = [BLANK, line(span("expected inputs", "head"))]
+    rows += [line(span(f"  {printable(row, max(width - 3, 20))}")) for row in calls.input_lines(way)]
+    rows += [BLANK, line(span("a call of this model", "head"), span("  y copies it", "dim"), copy=text)]
+    return rows + program(text, width, "  ", "  ")
 
 
 def rule_rows(width: int) -> list[Line]:

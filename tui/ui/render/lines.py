@@ -60,6 +60,17 @@ def wrapped(text: str, width: int, style: str = "plain", first: str = "", rest: 
     ]
 
 
+def program(text: str, width: int, first: str, rest: str) -> list[Line]:
+    """A command or a program of several lines, its own line breaks and indentation kept; copied whole."""
+    rows: list[Line] = []
+    for number, part in enumerate(text.split("\n")):
+        body = part.lstrip(" ")
+        indent = " " * min(len(part) - len(body), 24)
+        lead = first if number == 0 else rest
+        rows += wrapped(body, width, "key", lead + indent, rest + indent, copy=text)
+    return rows
+
+
 class Lazy(Sequence[Line]):
     """Rows that are made when they are looked at: a list of 50,000 tensors costs nothing until it is scrolled."""
 

@@ -1,128 +1,154 @@
-"""The resource meter: what is needed against what is free, for the run that is asked about."""
+"""The Memory pane: what a run must have and wants, what is free and who says so, measured against predicted."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tui.core.text import bytes_size, printable
 from tui.ui.render.lines import Line, line, span, wrapped
 
 if TYPE_CHECKING:
-    from tui.core.estimate import Available, Device, Estimate
-    from tui.triage.meter import Measured
+    from tui.core.estimate import Available, Estimate
 
 _STYLES = {"fits": "good", "fits_slowly": "warn", "tight": "warn", "exceeds": "bad", "refused": "bad"}
-_NARROW, _WIDE = 48, 72
-KEYS = "t dtype   + - context   b B batch   v device   m measure the base"
+_HEIGHTS = "▁▂▃▄▅▆▇█"
+_CURVE = 28
+"""Columns of the curve of a load attempt."""
 
 
-def meter(
-    made: Estimate | None,
-    machine: Available | None,
-    width: int,
-    now: tuple[int, int] | None = None,
-    ended: Measured | None = None,
-) -> list[Line]:
-    """RAM that it must have and wants, what is free and who says so, each GPU, and what a load attempt took."""
+@dataclass
+class Measured:
+    """What a load attempt held, sample by sample, in bytes."""
+
+    anonymous: list[int] = field(default_factory=list)
+    file_backed: int = 0
+    peak: int = 0
+    running: bool = False
+
+    def add(self, anonymous: int, file_backed: int) -> None:
+        """One more sample."""
+        self.anonymous.append(anonymous)
+        self.file_backed = file_backed
+        self.peak = max(self.peak, anonymous)
+        self.running = True
+
+
+def meter(made: Estimate | None, machine: Available | None, width: int, measured: Measured | None = None) -> list[Line]:
+    """RAM and each device with bars and numbers; the run that is asked about on top."""
     if made is None or machine is None:
         return [line(span("memory to load and run is shown here", "dim"))]
     style = _STYLES.get(made.verdict, "dim")
-    asked = made.scenario
-    tokens = f"{asked.context:,} tokens" if width >= _NARROW else f"{asked.context:,}"
-    words = f"  {'as ' if width >= _NARROW else ''}{made.dtype}, {tokens} × {asked.batch}, {asked.device}"
-    verdict = made.verdict.replace("_", " ")
     bar = max(width - 24, 4)
-    on_cpu = asked.device == "cpu"
     rows = [
-        line(span("RAM " if on_cpu else "GPU ", "head"), span(verdict, style), span(words, "dim")),
-        _bar("must ", made.must, made.high, machine.ram, bar, style if on_cpu else "plain"),
-        _bar("wants", made.wants, None, machine.ram, bar, "dim"),
+        line(span("RAM ", "head"), span(made.verdict.replace("_", " "), style), span(f"  as {made.dtype}", "dim")),
+        _bar("must ", made.must, machine.ram, bar, style),
+        _bar("wants", made.wants, machine.ram, bar, "dim"),
         line(span(f"free  {bytes_size(machine.ram)} of {bytes_size(machine.ram_total)}", "plain")),
         line(span(f"      {printable(machine.ram_source)}", "dim")),
     ]
-    rows += _measured(now, ended)
+    rows += _measured(made, measured)
     if made.shortfall:
         rows.append(line(span(f"short {bytes_size(made.shortfall)}", "bad")))
-    rows += _devices(made, machine, width, bar, "plain" if on_cpu else style)
+    rows += _devices(made, machine, width, bar)
+    rows.append(_asked(made))
     rows += _parts(made, width)
     for text in made.advice[:3]:
         rows += wrapped(text, width, "plain", "try   ", "      ")
-    rows += wrapped(KEYS, width, "dim", "keys  ", "      ")
+    for text in machine.notes[:2]:
+        rows += wrapped(text, width, "dim", "note  ", "      ")
     return rows
 
 
-def _measured(now: tuple[int, int] | None, ended: Measured | None) -> list[Line]:
-    """What the running attempt holds, or what the last one took beside its prediction."""
-    if now is not None:
-        return [line(span(f"now   {bytes_size(now[0])} anonymous, {bytes_size(now[1])} mapped", "key"))]
-    if ended is None:
-        return []
-    words = f"load  predicted {bytes_size(ended.predicted)}, measured {bytes_size(ended.measured)}"
-    if ended.predicted is not None and ended.measured:
-        words += f" ({100 * (ended.predicted - ended.measured) / ended.measured:+.1f} %)"
-    return [line(span(words, "key"))]
-
-
-def _devices(made: Estimate, machine: Available, width: int, bar: int, style: str) -> list[Line]:
-    """A line a device where there is room for one, else two; why there are none."""
-    if not machine.devices:
-        return wrapped(machine.devices_reason or "no GPU found", width, "dim", "GPU   ", "      ")
-    rows: list[Line] = []
-    placed = {part.device: part.bytes for part in made.placement}
-    for index, device in enumerate(machine.devices):
-        need = placed.get(f"cuda:{index}", 0) if placed else made.device_total
-        high = None if placed else made.device_high
-        words = _device(device)
-        if width >= _WIDE:
-            drawn = _bar(f"GPU{index} ", need, high, device.free, max(bar - len(words) - 2, 8), style)
-            rows.append(Line((*drawn.spans, span(f"  {words}", "dim"))))
-        else:
-            rows.append(_bar(f"GPU{index} ", need, high, device.free, bar, style))
-            rows += wrapped(words, width, "dim", "      ", "      ")
-    for name in ("cpu", "disk"):
-        if placed.get(name):
-            rows.append(line(span(f"{name:<5} {bytes_size(placed[name])} of the weights", "warn")))
-    return rows
-
-
-def _device(device: Device) -> str:
-    words = f"{printable(device.name)}: free {bytes_size(device.free)} of {bytes_size(device.total)}"
-    if device.note:
-        words += f", {printable(device.note)}"
-    if device.holders:
-        words += f", pid {device.holders[0].pid} holds {bytes_size(device.holders[0].bytes)}"
-    return words
+def _asked(made: Estimate) -> Line:
+    """The run that is asked about, with the keys that change it."""
+    asked = made.scenario
+    return line(
+        span("run   ", "head"),
+        span(f"{asked.context:,} tokens", "plain"),
+        span(" +- ", "key"),
+        span(f"batch {asked.batch}", "plain"),
+        span(" b ", "key"),
+        span(asked.dtype, "plain"),
+        span(" t ", "key"),
+        span(asked.device, "plain"),
+        span(" v", "key"),
+    )
 
 
 def _parts(made: Estimate, width: int) -> list[Line]:
-    """What the sums are made of, and what is left out."""
+    """What the figure is made of; what is not known is said."""
+    cache = bytes_size(made.kv_cache) if made.kv_cache is not None else "unknown"
     rows = [
-        line(span(f"file  {dtype:<6} {bytes_size(size)}", "dim")) for dtype, size in list(made.by_dtype.items())[:4]
+        line(
+            span(f"      weights {bytes_size(made.weights)}, base {bytes_size(made.base)} ({made.base_source})", "dim")
+        ),
+        line(
+            span(f"      cache {cache}, logits {bytes_size(made.logits)}, work {bytes_size(made.activations)}", "dim")
+        ),
     ]
-    if made.weights is not None:
-        rule = f"weights {bytes_size(made.weights)}, {made.rule or 'not loaded as a model'}"
-        rows += wrapped(rule, width, "dim", "load  ", "      ")
-        run = (
-            f"cache {bytes_size(made.kv_cache)}, logits {bytes_size(made.logits)}, work {bytes_size(made.activations)}"
-        )
-        rows += wrapped(run, width, "dim", "run   ", "      ")
-        rows.append(line(span(f"base  {bytes_size(made.base)}, {made.base_source}", "dim")))
-    for text in made.not_modelled[:2]:
-        if text not in made.advice:
-            rows += wrapped(text, width, "dim", "note  ", "      ")
+    if made.kv_cache is None and made.kv_reason:
+        rows += wrapped(made.kv_reason, width, "dim", "      ", "      ")
+    for dtype, size in list(made.by_dtype.items())[:4]:
+        rows.append(line(span(f"file  {dtype:<6} {bytes_size(size)}", "dim")))
     return rows
 
 
-def _bar(label: str, need: int | None, high: int | None, free: int | None, width: int, style: str) -> Line:
-    """A bar of need against what is free, its uncertain end lighter; unknown is said, not drawn."""
+def _measured(made: Estimate, measured: Measured | None) -> list[Line]:
+    """The curve of an attempt while it runs, and its peak against the prediction afterwards."""
+    if measured is None or not measured.anonymous:
+        return []
+    rows = [line(span(f"curve {curve(measured.anonymous)}", "key"))]
+    if measured.running:
+        now = bytes_size(measured.anonymous[-1])
+        rows.append(line(span(f"now   {now} anonymous, {bytes_size(measured.file_backed)} mapped", "key")))
+        return rows
+    if made.load_peak:
+        off = (measured.peak - made.load_peak) * 100 / made.load_peak
+        words = f"load  at most {bytes_size(measured.peak)}, predicted {bytes_size(made.load_peak)} ({off:+.1f} %)"
+        rows.append(line(span(words, "key")))
+    return rows
+
+
+def curve(samples: list[int]) -> str:
+    """Samples as a row of blocks, the largest of each stretch."""
+    top = max(samples) or 1
+    count = min(len(samples), _CURVE)
+    edges = [place * len(samples) // count for place in range(count + 1)]
+    tops = [max(samples[begin:end]) for begin, end in pairwise(edges)]
+    return "".join(_HEIGHTS[min(part * len(_HEIGHTS) // top, len(_HEIGHTS) - 1)] for part in tops)
+
+
+def _devices(made: Estimate, machine: Available, width: int, bar: int) -> list[Line]:
+    """One line a device with its bar, and who else holds its memory; none is a sentence."""
+    if not machine.devices:
+        return wrapped(machine.devices_reason or "no GPU found", width, "dim", "GPU   ", "      ")
+    placed = {part.device: part.bytes for part in made.placement}
+    rows = []
+    for index, device in enumerate(machine.devices):
+        need = placed.get(f"cuda:{index}", made.device_total)
+        rows.append(_bar(f"GPU{index} ", need, device.free, bar, "plain"))
+        words = f"      {printable(device.name, 40)}: free {bytes_size(device.free)} of {bytes_size(device.total)}"
+        rows.append(line(span(words, "dim")))
+        held = sum(holder.bytes or 0 for holder in device.holders)
+        if held:
+            rows.append(line(span(f"      {len(device.holders)} processes hold {bytes_size(held)}", "dim")))
+        if device.note:
+            rows += wrapped(printable(device.note, 200), width, "dim", "      ", "      ")
+    return rows
+
+
+def _bar(label: str, need: int | None, free: int | None, width: int, style: str) -> Line:
+    """A bar of need against what is free; unknown is said, not drawn."""
     if need is None or not free:
-        return line(span(f"{label} {bytes_size(need):>10}", "dim"))
-    full = max(int(min(need / free, 1.0) * width), 1)
-    unsure = max(int(min((high or need) / free, 1.0) * width) - full, 0)
+        return line(span(f"{label} {bytes_size(need)}", "dim"))
+    share = min(need / free, 1.0)
+    full = max(int(share * width), 1)
+    over = "▶" if need > free else ""
     return line(
         span(f"{label} {bytes_size(need):>10} "),
         span("█" * full, style),
-        span("▒" * unsure, "dim"),
-        span("░" * (width - full - unsure), "dim"),
-        span("▶" if need > free else "", "bad"),
+        span("░" * (width - full), "dim"),
+        span(over, "bad"),
     )

@@ -18,11 +18,12 @@ from tui.core.report.sarif import sarif
 from tui.core.report.words import fix_line
 from tui.core.text import printable
 from tui.errors import CkptriageError
-from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine
+from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
 from tui.ui.render.details import rule_rows
 from tui.ui.render.lines import Line, line, span, wrapped
+from tui.ui.render.meter import Measured
 from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
 from tui.ui.screens.metering import Metering
@@ -31,13 +32,13 @@ MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Metering, Comparing):
+class Deeds(Comparing, Metering):
     """What the explorer can do; the explorer itself adds the panes."""
 
     def prepare_deeds(self) -> None:
         """State that the deeds keep."""
         self.log_lines: list[Line] = []
-        self.measured = None
+        self.measured = {}
         self.attempt: LoadAttempt | None = None
         self.attempt_words = ""
         self.tokenizer_answer: dict[str, Any] | None = None
@@ -97,7 +98,7 @@ class Deeds(Metering, Comparing):
             outcome = (
                 refused(reason)
                 if reason
-                else await self._attempt(make_attempt(checkpoint, options, self.add_log, self.take_sample))
+                else await self._attempt(make_attempt(checkpoint, options, self.add_log, self._sample))
             )
         except CkptriageError as error:
             self.tell_error(error)
@@ -111,6 +112,9 @@ class Deeds(Metering, Comparing):
 
     async def _attempt(self, attempt: LoadAttempt) -> LoadOutcome:
         self.attempt = attempt
+        self.attempted = Measured()
+        if self.path is not None:
+            self.measured[self.path] = self.attempted
         self.attempt_words = "load attempt running; escape cancels"
         self.refresh_all()
         timer = self.set_interval(LOG_SECONDS, self._flush_log)
@@ -118,7 +122,7 @@ class Deeds(Metering, Comparing):
             return await attempt.run()
         finally:
             timer.stop()
-            self.measured = None
+            self.attempted.running = False
             self._flush_log()
 
     async def _ended(self, path: str, outcome: LoadOutcome, edited_config: bool) -> None:
@@ -129,7 +133,6 @@ class Deeds(Metering, Comparing):
             words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
             self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))
         if not edited_config:
-            self.keep_measured(path, outcome)
             after = await diagnose_after(before.checkpoint, before, outcome, self.session.options)
             self.session.triages[path] = after
             for item in after.findings[:4]:
@@ -150,11 +153,14 @@ class Deeds(Metering, Comparing):
         if self.attempt is None:
             self._flush_log()
 
+    def _sample(self, sample: MemorySample) -> None:
+        self.attempted.add(sample.anonymous, sample.file_backed)
+
     def _flush_log(self) -> None:
         if self._log_dirty and self.is_mounted:
             self._log_dirty = False
             self.show_log()
-            self.show_meter()
+            self.refresh_meter()
 
     def action_cancel(self) -> None:
         """Escape: the filter, else a running attempt, else a maximised pane."""

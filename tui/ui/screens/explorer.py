@@ -16,11 +16,10 @@ from tui.core.text import count_of, printable
 from tui.errors import CkptriageError
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
-from tui.ui.render import details
+from tui.ui.render import details, meter
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
 from tui.ui.widgets.line_view import LineView
-from tui.ui.widgets.meter import MeterView
 from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
 from tui.ui.widgets.tree import CheckpointTree
 
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
     from tui.core.report.model import Triage
     from tui.triage.session import Session
+
+
+MACHINE_SECONDS = 1.0
 
 
 class Explorer(Deeds):
@@ -52,6 +54,11 @@ class Explorer(Deeds):
         Binding("x", "export", "Export", show=False),
         Binding("y", "copy", "Copy", show=False),
         Binding("z", "maximise", "Zoom", show=False),
+        Binding("plus,equals_sign", "context(2)", "More tokens", show=False),
+        Binding("minus", "context(-2)", "Fewer tokens", show=False),
+        Binding("b", "batch", "Batch", show=False),
+        Binding("t", "dtype", "Dtype", show=False),
+        Binding("v", "device", "Device", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("escape", "cancel", "Cancel", show=False),
         Binding("q", "app.quit", "Quit", show=False),
@@ -80,7 +87,7 @@ class Explorer(Deeds):
         with Horizontal(id="upper"):
             with Vertical(id="left"):
                 yield CheckpointTree(id="tree")
-                yield MeterView(id="memory", name_of_pane="Memory")
+                yield LineView(id="memory", name_of_pane="Memory")
             with Vertical(id="right"):
                 yield LineView(id="answer")
                 for view in VIEWS:
@@ -99,8 +106,8 @@ class Explorer(Deeds):
             self.query_one(f"#{name}").border_title = dict(PANES)[name]
         self.show_pane("tree")
         self.refresh_all()
-        self.watch_memory()
         self.call_after_refresh(self._begin)
+        self.set_interval(MACHINE_SECONDS, self.look_at_machine)
 
     def _begin(self) -> None:
         self._scan()
@@ -212,7 +219,7 @@ class Explorer(Deeds):
         with self.app.batch_update():
             self.query_one("#answer", LineView).show(self._answer)
             self.refresh_view(top)
-            self.show_meter()
+            self.query_one("#memory", LineView).show(self._memory)
             self.show_log()
         self._mark()
         self._tell()
@@ -265,6 +272,17 @@ class Explorer(Deeds):
             self._foldings = {id(comparison): compare_text.folded(comparison, draft)}
             folding = self._foldings[id(comparison)]
         return folding
+
+    def _memory(self, width: int) -> list[Line]:
+        triage = self.triage
+        if triage is None or self.path is None:
+            return meter.meter(None, None, width)
+        return meter.meter(self.session.metered(self.path), self.session.machine, width, self.measured.get(self.path))
+
+    def refresh_meter(self) -> None:
+        """Repaint the Memory pane, where it says something else than it shows."""
+        if self.is_mounted:
+            self.query_one("#memory", LineView).show_changed(self._memory)
 
     def show_log(self) -> None:
         """Repaint the log."""

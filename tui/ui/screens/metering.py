@@ -1,93 +1,68 @@
-"""What a user does with the resource meter: change the run that is asked about, measure, watch."""
+"""The deeds of the Memory pane: the run that is asked about, and a look at the machine once a second."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import work
 
-from tui.ui.render.meter import meter
+from tui.core.estimate import CHOICES, Scenario
 from tui.ui.screens.base import Base
-from tui.ui.widgets.meter import MeterView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tui.ui.render.meter import Measured
 
-    from tui.loading.attempt import LoadOutcome, MemorySample
-    from tui.ui.render.lines import Line
-
-TICK = 1.0
+_LEAST_CONTEXT = 64
+_MOST_CONTEXT = 1 << 20
+_MOST_BATCH = 64
 
 
 class Metering(Base):
-    """The deeds of the Memory pane."""
+    """What the keys of the Memory pane do; each answers at once, from headers and config alone."""
 
-    measured: tuple[int, int] | None
-    """(anonymous, file-backed) bytes of the attempt that runs."""
+    measured: dict[str, Measured]
+    """By path: what the last load attempt held."""
 
-    def watch_memory(self) -> None:
-        """Look at the machine once a second while the pane can be seen; nothing is drawn where nothing changed."""
-        self.set_interval(TICK, self._tick)
+    def _meter(self, scenario: Scenario) -> None:
+        self.session.scenario = scenario
+        self.refresh_meter()
 
-    def _tick(self) -> None:
-        if self.query_one("#memory").display and self.path is not None:
-            self._look()
+    def refresh_meter(self) -> None:
+        """Repaint the Memory pane."""
+        raise NotImplementedError
 
-    @work(exclusive=True, group="meter", exit_on_error=False)
-    async def _look(self) -> None:
-        """In a thread: a driver may take seconds to answer."""
-        if await asyncio.to_thread(self.session.meter.look):
-            self.show_meter()
+    def action_context(self, factor: int) -> None:
+        """Twice or half as many tokens."""
+        now = self.session.scenario
+        wanted = now.context * factor if factor > 0 else now.context // -factor
+        self._meter(replace(now, context=min(max(wanted, _LEAST_CONTEXT), _MOST_CONTEXT)))
 
-    @on(MeterView.Asked)
-    def _asked(self, event: MeterView.Asked) -> None:
-        state = self.session.meter
-        deeds: dict[str, Callable[[], object]] = {
-            "dtype": state.next_dtype,
-            "device": state.next_device,
-            "longer": partial(state.scale_context, True),
-            "shorter": partial(state.scale_context, False),
-            "larger": partial(state.scale_batch, True),
-            "smaller": partial(state.scale_batch, False),
-            "base": self.measure_base,
-        }
-        deeds[event.what]()
-        self.show_meter()
+    def action_batch(self) -> None:
+        """Twice as many sequences, and back to one."""
+        now = self.session.scenario
+        self._meter(replace(now, batch=now.batch * 2 if now.batch < _MOST_BATCH else 1))
 
-    @work(exclusive=True, group="base", exit_on_error=False)
-    async def measure_base(self) -> None:
-        """Start the environment once and see what it holds before any model."""
-        triage = self.triage
-        if triage is None:
-            return
-        self.note_toast("starting the environment to measure what it holds …")
-        error = await self.session.meter.measure_base(triage.checkpoint, self.session.options.python)
-        if error:
-            self.note_toast(error, "error")
-        self.show_meter()
+    def action_dtype(self) -> None:
+        """The next dtype."""
+        now = self.session.scenario
+        self._meter(replace(now, dtype=CHOICES[(CHOICES.index(now.dtype) + 1) % len(CHOICES)]))
 
-    def show_meter(self) -> None:
-        """Make the rows again."""
-        if self.is_mounted:
-            self.query_one("#memory", MeterView).show(self.meter_rows)
+    def action_device(self) -> None:
+        """The next device: CPU, each GPU, all of them."""
+        count = len(self.session.machine.devices)
+        choices = ["cpu", *(f"cuda:{index}" for index in range(count)), *(["auto"] if count else [])]
+        now = self.session.scenario
+        place = choices.index(now.device) if now.device in choices else 0
+        if not count:
+            self.note_toast(self.session.machine.devices_reason or "no GPU found")
+        self._meter(replace(now, device=choices[(place + 1) % len(choices)]))
 
-    def meter_rows(self, width: int) -> list[Line]:
-        """The meter of what is selected."""
-        triage, state = self.triage, self.session.meter
-        if triage is None:
-            return meter(None, None, width)
-        checkpoint = triage.checkpoint
-        made = state.estimate(checkpoint, self.session.options.python)
-        return meter(made, state.machine, width, self.measured, state.measured.get(checkpoint.path))
-
-    def take_sample(self, sample: MemorySample) -> None:
-        """What the attempt holds now; shown with the next lines of its log."""
-        self.measured = (sample.anonymous, sample.file_backed)
-
-    def keep_measured(self, path: str, outcome: LoadOutcome) -> None:
-        """Predicted and measured side by side, once an attempt has loaded."""
-        if outcome.outcome == "loaded":
-            checkpoint = self.session.triages[path].checkpoint
-            self.session.meter.ended(checkpoint, self.session.options.python, outcome.peak_anonymous)
+    @work(exclusive=True, group="machine", exit_on_error=False)
+    async def look_at_machine(self) -> None:
+        """Probe in a thread, since a driver may hang, and repaint only where a figure on screen changes."""
+        machine = await asyncio.to_thread(self.session.probe)
+        if machine != self.session.machine:
+            self.session.machine = machine
+            self.refresh_meter()

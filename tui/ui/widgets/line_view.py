@@ -76,6 +76,12 @@ class LineView(ScrollView, can_focus=True):
             self.cursor = max(len(self._lines) - 1, 0)
             self.scroll_end(animate=False)
 
+    def show_changed(self, build: Build) -> None:
+        """Show what `build` makes only where it says something else than what is shown."""
+        made = build(max(self.scrollable_content_region.width, 20))
+        if [item.text for item in made] != [item.text for item in self._lines]:
+            self.show(build)
+
     def _rebuild(self) -> None:
         self._width = max(self.scrollable_content_region.width, 20)
         self._lines = self._build(self._width)

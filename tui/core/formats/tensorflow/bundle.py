@@ -1,0 +1,232 @@
+"""Tensor bundles: the index names every tensor with dtype, shape, shard, offset and size; shards are only measured.
+
+Mirrors `tensorflow/core/util/tensor_bundle/tensor_bundle.cc` (2.21). `metadata` of an index's report:
+`prefix`, `num_shards`, `endianness`, `form` (`object-based` for TensorFlow 2, `name-based` for TensorFlow 1),
+`compressed`, `checksums` (`verified`, or `partly` where the index is very long), `shard_bytes` (by shard, what it must
+have).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from tui.core.checkpoint import FileReport
+from tui.core.formats.tensorflow import dtypes, messages
+from tui.core.formats.tensorflow.table import Table, TableError
+from tui.core.formats.tensorflow.wire import BYTES, FIXED32, VARINT, Source, WireError, fields, signed
+from tui.core.problems import Problem
+from tui.core.tensors import Tensor
+from tui.core.text import bytes_size, count_of, listing, printable
+
+if TYPE_CHECKING:
+    from tui.core.files import RegularFile
+
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+SHARD = re.compile(r"^(?P<prefix>.*)\.data-(?P<shard>\d{5})-of-(?P<count>\d{5})$", re.DOTALL)
+_OPTIMIZER = re.compile(
+    r"/\.OPTIMIZER_SLOT/|^(?:_?optimizer|optimizer\d*)/|^(?:beta[12]_power|global_step)$"
+    r"|/(?:adam_[mv]|Adam(?:_1)?|Momentum|RMSProp(?:_1)?|Adagrad|AdamWeightDecay\w*)$"
+)
+"""Arrays of an optimizer: slots of TensorFlow 2, and the names that TensorFlow 1's optimizers and BERT's add."""
+
+
+def shard_name(prefix: str, shard: int, count: int) -> str:
+    """`prefix.data-00000-of-00001`."""
+    return f"{prefix}.data-{shard:05d}-of-{count:05d}"
+
+
+@dataclass
+class Entry:
+    """One tensor of the index."""
+
+    dtype: int = 0
+    shape: tuple[int, ...] = ()
+    shard: int = 0
+    offset: int = 0
+    size: int = 0
+    crc: int = 0
+    slices: int = 0
+
+
+@dataclass
+class Index:
+    """What an index says."""
+
+    shards: int = 1
+    endianness: int = 0
+    entries: dict[str, Entry] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    """By shard the number of bytes that it must have."""
+
+    compressed: bool = False
+    unchecked: bool = False
+
+
+def matches(head: bytes, name: str, size: int) -> bool:
+    """Whether the name is that of a bundle's index; its content is checked by `read`."""
+    return name.endswith(".index") and size > 0
+
+
+def read(file: RegularFile) -> FileReport:
+    """The tensors that an index names; the shards are measured by whoever knows their directory."""
+    report = FileReport(file.name, "tensor_bundle", file.size, modified=file.modified, allocated=file.blocks)
+    try:
+        index = read_index(file)
+    except TableError as error:
+        return report.with_problems(_damaged(file, error.offset, error.message, error.words))
+    except WireError as error:
+        return report.with_problems(_damaged(file, error.offset, error.message, "failed to parse entry"))
+    prefix = file.name.removesuffix(".index")
+    problems = _entry_problems(file, index)
+    return FileReport(
+        file.name, "tensor_bundle", file.size, _tensors(prefix, index), _metadata(prefix, index), problems,
+        modified=file.modified, allocated=file.blocks,
+    )  # fmt: skip
+
+
+def _damaged(file: RegularFile, offset: int, message: str, words: str) -> Problem:
+    """Damage of the index, with what `tf.train.load_checkpoint` and the loaders say."""
+    code = "tensorflow-checksum" if "checksum" in words else "tensorflow-index-damaged"
+    said = words
+    if words and "bad magic" not in words and "too short" not in words:
+        said = (
+            f"Unable to read file ({file.path}). Perhaps the file is corrupt or was produced by a newer version of "
+            f"TensorFlow with format changes (failed to seek to header entry): {words}"
+        )
+    return Problem(code, message, file.name, offset, loader_error=("OpError", said))
+
+
+def read_index(file: RegularFile) -> Index:
+    """Every entry of the index; raises `TableError` or `WireError` where it is damaged."""
+    table = Table(file)
+    index = Index()
+    first = True
+    for key, value, at in table.entries():
+        if first:
+            first = False
+            if key != b"":
+                raise TableError(at, "has no header entry", "failed to seek to header entry")
+            index.shards, index.endianness = _header(Source(value))
+            continue
+        entry = _entry(Source(value), at)
+        index.ends[entry.shard] = max(index.ends.get(entry.shard, 0), entry.offset + entry.size)
+        if key[:1] != b"\0":  # a slice of a partitioned variable: its whole has an entry of its own
+            index.entries[key.decode("utf-8", "backslashreplace")] = entry
+    if first:
+        raise TableError(0, "holds no entry at all", "failed to seek to header entry")
+    index.compressed, index.unchecked = table.compressed, table.unchecked
+    return index
+
+
+def _header(source: Source) -> tuple[int, int]:
+    """Number of shards, and byte order (0 little, 1 big)."""
+    shards = endianness = 0
+    for number, kind, value, _ in fields(source, 0, source.size):
+        if number == 1 and kind == VARINT:
+            shards = value
+        elif number == 2 and kind == VARINT:
+            endianness = value
+    return shards, endianness
+
+
+def _entry(source: Source, at: int) -> Entry:
+    """A BundleEntryProto."""
+    entry = Entry()
+    for number, kind, value, stop in fields(source, 0, source.size):
+        if kind == VARINT and number in (1, 3, 4, 5):
+            name = {1: "dtype", 3: "shard", 4: "offset", 5: "size"}[number]
+            if signed(value) < 0:
+                raise WireError(at, f"an entry at byte {at:,} has a negative {name}")
+            setattr(entry, name, value)
+        elif number == 2 and kind == BYTES:
+            sizes = messages.shape(source, value, stop)
+            entry.shape = tuple(size or 0 for size in sizes or [])
+        elif number == 6 and kind == FIXED32:
+            entry.crc = value
+        elif number == 7 and kind == BYTES:
+            entry.slices += 1
+    return entry
+
+
+def _tensors(prefix: str, index: Index) -> tuple[Tensor, ...]:
+    """The index's entries as tensors; a partitioned variable has no place of its own."""
+    out = []
+    for name, entry in index.entries.items():
+        size = entry.size
+        if entry.slices:
+            size = prod(entry.shape) * dtypes.ITEM_SIZES.get(entry.dtype, 0)
+        out.append(
+            Tensor(
+                name, dtypes.our_name(entry.dtype), entry.shape, size, shard_name(prefix, entry.shard, index.shards),
+                None if entry.slices else entry.offset, role=role_of(name),
+            )
+        )  # fmt: skip
+    return tuple(out)
+
+
+def role_of(name: str) -> str:
+    """`optimizer` for an optimizer's arrays, `bookkeeping` for the object graph and save counter."""
+    if name == OBJECT_GRAPH or name.startswith("save_counter/"):
+        return "bookkeeping"
+    return "optimizer" if _OPTIMIZER.search(name) else ""
+
+
+def _metadata(prefix: str, index: Index) -> dict[str, Any]:
+    return {
+        "prefix": prefix,
+        "num_shards": index.shards,
+        "endianness": "big" if index.endianness == 1 else "little",
+        "form": "object-based" if OBJECT_GRAPH in index.entries else "name-based",
+        "compressed": index.compressed,
+        "checksums": "partly" if index.unchecked else "verified",
+        "shard_bytes": {shard_name(prefix, shard, index.shards): end for shard, end in sorted(index.ends.items())},
+    }
+
+
+def _entry_problems(file: RegularFile, index: Index) -> tuple[Problem, ...]:
+    """Entries that name a shard that there is not, or whose size is not that of their shape."""
+    wrong = [name for name, entry in index.entries.items() if not 0 <= entry.shard < max(index.shards, 1)]
+    if wrong:
+        words = f"names shards beyond the {index.shards:,} that it announces: {listing(wrong)}"
+        return (Problem("tensorflow-index-damaged", words, file.name, loader_error=("OpError", "")),)
+    bad = [
+        f"{printable(name)} has {entry.size:,} bytes, not those of {dtypes.name_of(entry.dtype)} {list(entry.shape)}"
+        for name, entry in index.entries.items()
+        if not entry.slices
+        and entry.dtype in dtypes.ITEM_SIZES
+        and prod(entry.shape) * dtypes.ITEM_SIZES[entry.dtype] != entry.size
+    ]
+    if not bad:
+        return ()
+    return (
+        Problem(
+            "tensorflow-index-damaged", f"{count_of(len(bad), 'entry', 'entries')} do not fit their shapes", file.name,
+            detail=tuple(bad[:5]), loader_error=("DataLossError", "Invalid size in bundle entry"),
+        ),
+    )  # fmt: skip
+
+
+def ends_of(report: FileReport) -> dict[str, tuple[int, list[Tensor]]]:
+    """By shard file the bytes that it must have, and its tensors in the order of their place."""
+    ends: dict[str, int] = report.metadata.get("shard_bytes") or {}
+    out: dict[str, tuple[int, list[Tensor]]] = {name: (end, []) for name, end in ends.items()}
+    for tensor in report.tensors:
+        if tensor.file in out:
+            out[tensor.file][1].append(tensor)
+    return out
+
+
+def short_shard(name: str, size: int, needed: int, tensors: list[Tensor]) -> Problem:
+    """A shard that ends before its last tensor."""
+    lost = [tensor.name for tensor in tensors if tensor.offset is None or tensor.offset + tensor.nbytes > size]
+    return Problem(
+        "tensorflow-shard-truncated",
+        f"has {size:,} bytes, the index wants {needed:,}: {bytes_size(needed - size)} are missing",
+        name,
+        size,
+        loader_error=("IndexError", "Read less bytes than requested"),
+        detail=(f"{len(lost):,} of {count_of(len(tensors), 'tensor')} cut off: {listing(lost)}",),
+    )
