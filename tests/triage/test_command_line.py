@@ -155,7 +155,7 @@ def test_a_load_times_out_and_is_limited() -> None:
     code, out = answer("load", str(SAMPLES / "bert-ner"), "--json", "--timeout", "0.3")
     assert (code, out["outcome"]) == (1, "timeout")
     code, out = answer("load", str(SAMPLES / "bert-ner"), "--json", "--memory-limit", "30MB")
-    assert (code, out["outcome"]) == (1, "killed")
+    assert (code, out["outcome"]) == (1, "refused")
 
 
 def test_explain() -> None:
