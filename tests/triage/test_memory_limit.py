@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SAMPLES
 from tui.cli.load import Size
+from tui.core.assemble import read_directory
+from tui.triage.load import LoadOptions, make_attempt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +60,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_below_the_prediction_it_is_refused_with_the_figure(mapped: Path, cache: Path) -> None:
     _, made = run("memory", mapped, cache)
     peak = made["ram"]["load_peak_bytes"]
-    assert made["ram"]["base_source"] == "probed"
+    assert made["base_source"] == "probed"
     code, answer = run("load", mapped, cache, "--memory-limit", str(peak - 1))
     assert (code, answer["outcome"]) == (1, "refused")
     assert f"{peak:,} bytes" in answer["error"]["message"]
@@ -83,6 +85,13 @@ def test_a_cast_counts(mapped: Path, cache: Path) -> None:
     assert abs(answer["peak_anonymous_bytes"] - peak) < 0.04 * peak
     code, answer = run("load", mapped, cache, "--dtype", "float32", "--memory-limit", "900MB")
     assert (code, answer["outcome"]) == (1, "refused")
+
+
+async def test_a_load_that_takes_more_than_the_limit_is_ended() -> None:
+    checkpoint = read_directory(SAMPLES / "bert-ner", "bert-ner")
+    outcome = await make_attempt(checkpoint, LoadOptions(memory_limit=30 * MB)).run()
+    assert outcome.outcome == "killed"
+    assert "limit of 28.6 MiB" in outcome.words
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tui.system.proc_files import number, text_of
@@ -60,8 +61,9 @@ def _paths(root: Path) -> dict[int, str]:
     return out
 
 
-def _mounts(root: Path) -> list[_Mount]:
-    """Mounted hierarchies from mountinfo; the usual places where it cannot be read."""
+@lru_cache(maxsize=64)
+def _mounts(root: Path) -> tuple[_Mount, ...]:
+    """Mounted hierarchies from mountinfo, read once; the usual places where it cannot be read."""
     found: list[_Mount] = []
     for line in text_of(root / "proc/self/mountinfo").splitlines():
         before, dash, after = line.partition(" - ")
@@ -74,9 +76,9 @@ def _mounts(root: Path) -> list[_Mount]:
         elif kind[0] == "cgroup" and "memory" in kind[2].split(","):
             found.append(_Mount(_unescaped(fields[3]), place, 1))
     if found:
-        return found
+        return tuple(found)
     usual = root / "sys/fs/cgroup"
-    return [_Mount("/", usual, 2), _Mount("/", usual / "unified", 2), _Mount("/", usual / "memory", 1)]
+    return _Mount("/", usual, 2), _Mount("/", usual / "unified", 2), _Mount("/", usual / "memory", 1)
 
 
 def _unescaped(text: str) -> str:

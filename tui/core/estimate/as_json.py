@@ -23,7 +23,6 @@ def to_json(made: Estimate, available: Available, path: str) -> dict[str, Any]:
         "rule": made.rule or None,
         "ram": {
             "base_bytes": made.base,
-            "base_source": made.base_source,
             "load_peak_bytes": made.load_peak,
             "run_bytes": made.run,
             "wants_bytes": made.wants,
@@ -33,15 +32,16 @@ def to_json(made: Estimate, available: Available, path: str) -> dict[str, Any]:
         "device": {
             "weights_bytes": made.weights,
             "kv_cache_bytes": made.kv_cache,
-            "kv_cache_reason": made.kv_reason or None,
             "activation_bytes": activations,
-            "logits_bytes": made.logits,
-            "training_bytes": made.training,
             "overhead_bytes": made.device_overhead if made.device_total is not None else None,
             "total_bytes": made.device_total,
             "low_bytes": made.device_low,
             "high_bytes": made.device_high,
         },
+        "base_source": made.base_source,
+        "kv_cache_reason": made.kv_reason or None,
+        "logits_bytes": made.logits,
+        "training_bytes": made.training,
         "placement": [
             {"device": part.device, "bytes": part.bytes, "limit_bytes": part.free, "blocks": part.blocks}
             for part in made.placement

@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core.estimate.numbers import whole
+
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
+    from tui.core.estimate.numbers import Config
     from tui.core.estimate.weights import Weights
 
 OVERHEAD = 3_000_000
@@ -22,9 +25,13 @@ _GGUF_UNSURE = 45_000_000
 _LARGE_EXPERT = 16_000_000
 """Above this size malloc gives freed expert tensors straight back to the system."""
 
-_KEPT, _KEPT_CAST, _KEPT_UNSURE = 18, 83, 12
-"""Percent of small experts' bytes that the allocator keeps while they are stacked: measured 13 to 20 where they keep
-their dtype, 78 to 89 where they are cast."""
+_KEPT, _KEPT_CAST, _KEPT_UNSURE = 12, 90, 15
+"""Percent of small experts' bytes that the allocator keeps while they are stacked: measured 0 to 22 where they keep
+their dtype, 78 to 109 where they are cast, different from run to run and under load."""
+
+_POSITIONS = {"pegasus": 48, "marian": 48, "whisper": 11}
+"""Bytes a number that these classes take for a moment to compute their sinusoidal positions anew: Python's own floats
+in a list, a pointer to each, and an array; in torch the sines, cosines and their halves."""
 
 _WHOLE = ("torch", "lightning", "pickle", "torchscript")
 _LIBRARY = ("transformers", "sentence_transformers")
@@ -56,7 +63,7 @@ def load_of(checkpoint: Checkpoint, weights: Weights) -> Load:
         formats = {file.format for file in checkpoint.weight_files}
         if formats & {"torch_legacy", "pickle"}:
             return _legacy(weights)
-        return _mapped(weights)
+        return _mapped(weights, _positions(checkpoint))
     if checkpoint.kind in _WHOLE:
         stored = checkpoint.tensor_bytes
         return Load("read whole by torch.load", stored, stored, low=OVERHEAD, high=OVERHEAD + stored // 100)
@@ -67,7 +74,17 @@ def load_of(checkpoint: Checkpoint, weights: Weights) -> Load:
     return Load("", reason=f"how a {checkpoint.kind} checkpoint takes memory while it loads is not modelled")
 
 
-def _mapped(weights: Weights) -> Load:
+def _positions(checkpoint: Checkpoint) -> int:
+    """What computing positions takes beside the weights, for the families that do it at every load."""
+    config: Config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    each = _POSITIONS.get(str(config.get("model_type")), 0)
+    if not each:
+        return 0
+    longest = whole(config, "max_source_positions", "max_position_embeddings", most=1 << 20) or 0
+    return each * longest * (whole(config, "d_model", most=1 << 20) or 0)
+
+
+def _mapped(weights: Weights, positions: int) -> Load:
     """`from_pretrained` on mapped files: views, copies of what is cast, and stacks of experts."""
     copied = weights.cast + weights.fused + weights.normed
     kept = weights.stored - weights.copied_stored
@@ -76,11 +93,11 @@ def _mapped(weights: Weights) -> Load:
         words.append(f"{'unpacked' if weights.dequantized else 'cast'} to {weights.target}")
     if weights.fused:
         words.append("experts stacked")
-    more, low, high = _stacking(weights)
+    more, kept_after, low, high = _stacking(weights)
     return Load(
         ", ".join(words),
-        peak=copied + OVERHEAD + more,
-        after=copied + OVERHEAD,
+        peak=copied + OVERHEAD + more + positions,
+        after=copied + OVERHEAD + kept_after,
         file_peak=weights.copied_stored,
         file_later=kept,
         low=low + copied // 100,
@@ -88,18 +105,19 @@ def _mapped(weights: Weights) -> Load:
     )
 
 
-def _stacking(weights: Weights) -> tuple[int, int, int]:
-    """(more at the peak, how far below, how far above) while experts are stacked.
+def _stacking(weights: Weights) -> tuple[int, int, int, int]:
+    """(more at the peak, what stays in use, how far below, how far above) while experts are stacked.
 
-    Worker threads read ahead of the stacking thread, and freed blocks below malloc's threshold stay with the process.
+    Worker threads read ahead of the stacking thread, and freed blocks below malloc's threshold stay with the process;
+    the many that a cast leaves are used again by the first pass.
     """
     if not weights.fused:
-        return 0, 0, 0
+        return 0, 0, 0, 0
     if weights.expert >= _LARGE_EXPERT:
-        return weights.stacking, weights.stacking, weights.stacking
+        return weights.stacking, 0, weights.stacking, weights.stacking
     kept = weights.fused * (_KEPT_CAST if weights.fused_cast else _KEPT) // 100
     unsure = weights.fused * _KEPT_UNSURE // 100
-    return weights.stacking + kept, unsure, unsure
+    return weights.stacking + kept, 0 if weights.fused_cast else kept, unsure, unsure
 
 
 def _legacy(weights: Weights) -> Load:
