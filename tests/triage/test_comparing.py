@@ -15,7 +15,7 @@ import transformers
 from tests.conformance.run import build
 from tui.core.assemble import read_directory
 from tui.loading.worker import Worker
-from tui.triage.ask import Asker
+from tui.triage.ask import Asker, header_digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -274,3 +274,12 @@ async def test_a_worker_that_dies_is_started_again(asker: Asker, tmp_path: Path)
     child.signal_group()
     await asyncio.sleep(0.3)
     assert (await ask(asker, place, changes={"intermediate_size": 77}, candidates=False)).mismatched
+
+
+async def test_a_checkpoint_that_the_worker_has_dropped_is_opened_again(asker: Asker, tmp_path: Path) -> None:
+    place = saved(tmp_path / "model", "bert", "BertModel")
+    (place / "config.json").unlink()
+    checkpoint = read_directory(place, str(place))
+    asker.worker.opened.add(header_digest(checkpoint))  # as though the worker had it and dropped it
+    drafts = await asker.drafts(checkpoint)
+    assert drafts[0].model_class == "BertModel"

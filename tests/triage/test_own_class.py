@@ -131,3 +131,30 @@ def test_half_of_the_pair_is_bad_usage(project: Path) -> None:
     assert run("compare", path, "--class", "net:Net").returncode == 2
     assert run("compare", path, "--code", str(project)).returncode == 2
     assert run("load", path, "--class", "net:Net", "--code", str(project / "nowhere")).returncode == 2
+
+
+def test_consent_does_not_reach_further_for_a_class_of_ones_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle that would do harm stays refused, and code runs only where the child is shut off."""
+    import pickle
+
+    from tui.core.assemble import read_one_file
+    from tui.triage import load as loading
+    from tui.triage.load import LoadOptions, refusal, request_for
+
+    class Harm:
+        def __reduce__(self) -> Any:
+            import os
+
+            return os.system, ("true",)
+
+    path = project.parent / "harm.pt"
+    path.write_bytes(pickle.dumps({"weight": Harm()}))
+    harm, plain = read_one_file(path, str(path)), saved(project, "plain")
+    options = LoadOptions(model_class="net:Net", code=str(project), unpickle=True)
+    assert "dangerous" in refusal(harm, options)
+    checkpoint = read_one_file(plain, str(plain))
+    options = LoadOptions(model_class="net:Net", code=str(project))
+    assert refusal(checkpoint, options) == ""
+    assert request_for(checkpoint, options)["must_isolate"] is True
+    monkeypatch.setattr(loading, "can_isolate", lambda: False)
+    assert "--trust-this-file" in refusal(checkpoint, options)

@@ -77,7 +77,7 @@ def bytes_line(total: int) -> Callable[[int], None] | None:
         rate = done / max(now - began, 1e-3)
         left = (total - done) / max(rate, 1)
         words = f"read {bytes_size(done)} of {bytes_size(total)}, {bytes_size(int(rate))}/s, {left:.0f} s left"
-        click.echo(f"\r\x1b[K{words}", nl=False, err=True)
+        click.echo(f"\r\x1b[K{words if done < total else ''}", nl=False, err=True)
 
     return show
 

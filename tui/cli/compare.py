@@ -10,7 +10,6 @@ import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
 from tui.core.compare import Comparison, config_text, explained, from_files, parse_setting, to_json
-from tui.core.diagnosis.bert_checkpoint import as_transformers
 from tui.core.text import printable, shape_text
 from tui.errors import UsageError, WorkerError
 from tui.loading.worker import Worker
@@ -49,7 +48,7 @@ def command(
 
     Exit: 0 all match, 1 differences or the loader would raise, 2 bad usage.
     """
-    checkpoint = as_transformers(one_checkpoint(path))
+    checkpoint = one_checkpoint(path)
     changes = dict(parse_setting(text) for text in settings)
     checked(model_class, code)
     if model_class is not None and code is not None:

@@ -67,12 +67,7 @@ class Asker:
         memo = _digest(request, mode, fields, candidates)
         answer = self._answers.get(memo)
         if answer is None:
-            if request["key"] and request["key"] not in self.worker.opened:
-                await self._open(checkpoint, request["key"])
-            answer = await self.worker.request("compare", **request)
-            if "unopened" in answer:  # the worker keeps a few checkpoints only
-                await self._open(checkpoint, request["key"])
-                answer = await self.worker.request("compare", **request)
+            answer = await self._asked("compare", checkpoint, request)
             if len(self._answers) > 512:
                 self._answers.clear()
             self._answers[memo] = answer
@@ -94,6 +89,17 @@ class Asker:
         )
         return replace(comparison, drafts=drafts, drafted=under, candidates=ranked)
 
+    async def _asked(self, operation: str, checkpoint: Checkpoint, request: dict[str, Any]) -> dict[str, Any]:
+        """The worker's answer about a checkpoint, which is opened first, or again: the worker keeps a few only."""
+        key = request["key"]
+        if key and key not in self.worker.opened:
+            await self._open(checkpoint, key)
+        answer = await self.worker.request(operation, **request)
+        if "unopened" in answer:
+            await self._open(checkpoint, key)
+            answer = await self.worker.request(operation, **request)
+        return answer
+
     async def drafts(self, checkpoint: Checkpoint, model_class: str | None = None) -> tuple[Draft, ...]:
         """Configs recovered from the weights, best first; empty where the tensor names are of no known family."""
         from tui.core import families
@@ -108,10 +114,9 @@ class Asker:
         memo = f"draft {key} {model_class}"
         answer = self._answers.get(memo)
         if answer is None:
-            if key not in self.worker.opened:
-                await self._open(checkpoint, key)
             wanted = [[item.model_type, item.model_class, item.likeness] for item in ranked]
-            answer = self._answers[memo] = await self.worker.request("draft", key=key, families=wanted)
+            answer = await self._asked("draft", checkpoint, {"key": key, "families": wanted})
+            self._answers[memo] = answer
         return drafts_of(answer)
 
     def _request(

@@ -76,7 +76,7 @@ async def gather(
         tokenizer=other,
         tokenizer_answer=answer,
         available=machine,
-        estimate=estimate(checkpoint, machine),
+        estimate=await asyncio.to_thread(estimate, checkpoint, machine),
         outcome=outcome,
         expected=options.expected,
         not_asked=not_asked,

@@ -106,35 +106,31 @@ def _is_joblib(checkpoint: Checkpoint) -> bool:
 
 def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
     """Why the attempt is not made, empty where it is."""
-    loader = loader_for(checkpoint, options)
-    if options.code is not None:
-        return _own_refusal(options)
-    if loader is None:
+    own = options.code is not None
+    loader = None if own else loader_for(checkpoint, options)
+    if loader is None and not own:
         return f"there is no loader for a {checkpoint.kind} checkpoint yet"
-    if loader in SINGLE_FILE and loader != "safetensors" and not checkpoint.weight_files:
+    if (own or loader in SINGLE_FILE) and loader != "safetensors" and not checkpoint.weight_files:
         return "there is no file to load"
     code = code_inside(checkpoint) if loader in _TENSORFLOW else ""
     if code and not options.unpickle:
         return f"loading it would run code from the file: {code}; say --unpickle to allow it"
     runs_code = loader in UNPICKLES or options.unpickle
     levels = [pickle.level for _, pickle in checkpoint.pickles]
-    worst = max(levels, key=LEVELS.index, default="tensors_only")
-    reasons = [reason for _, pickle in checkpoint.pickles for reason in pickle.reasons]
-    if runs_code and worst == "dangerous":
+    if runs_code and max(levels, key=LEVELS.index, default="tensors_only") == "dangerous":
+        reasons = [reason for _, pickle in checkpoint.pickles for reason in pickle.reasons]
         return f"loading it would run code that is dangerous: {listing(reasons, 4)}"
     if runs_code and not options.unpickle:
         names = [name for _, pickle in checkpoint.pickles for name in pickle.globals]
         return f"{loader}.load runs what the file names: {listing(names, 6) or 'nothing'}; say --unpickle to allow it"
-    if (runs_code or options.trust_remote_code) and not options.trust_this_file and not can_isolate():
-        return "this system cannot isolate the child from your files; --trust-this-file runs its code all the same"
+    if must_isolate(options, runs_code) and not can_isolate():
+        return "this system cannot isolate the child from your files; --trust-this-file runs the code all the same"
     return ""
 
 
-def _own_refusal(options: LoadOptions) -> str:
-    """Why a class of the user's own is not run, empty where it is."""
-    if not options.trust_this_file and not can_isolate():
-        return "this system cannot isolate the child from your files; --trust-this-file runs your class all the same"
-    return ""
+def must_isolate(options: LoadOptions, runs_code: bool) -> bool:
+    """Whether code that is not the library's will run, so that the child is to be shut off from the user's files."""
+    return (runs_code or options.trust_remote_code or options.code is not None) and not options.trust_this_file
 
 
 def code_inside(checkpoint: Checkpoint) -> str:
@@ -193,7 +189,7 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
         "trust_remote_code": options.trust_remote_code,
         "call": call_plan(checkpoint, loader),
         "readable": _readable(checkpoint, options),
-        "must_isolate": (options.unpickle or options.trust_remote_code) and not options.trust_this_file,
+        "must_isolate": must_isolate(options, options.unpickle),
     }
 
 

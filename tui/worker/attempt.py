@@ -79,16 +79,7 @@ class Attempt:
         if device != "cpu":
             self.enter("device")
             model.to("cuda" if device == "auto" else device)
-        answer: dict[str, Any] = {
-            "model_class": type(model).__name__,
-            "missing": sorted(info["missing_keys"]),
-            "unexpected": sorted(info["unexpected_keys"]),
-            "mismatched": [
-                {"key": item[0], "checkpoint": list(item[1]), "model": list(item[2])}
-                for item in sorted(info["mismatched_keys"])
-                if isinstance(item, tuple)
-            ],
-        }
+        answer = own.loaded(model, info)
         if self.request.get("forward"):
             self.enter("forward")
             answer["forward"] = _forward(model, self.request)

@@ -145,22 +145,27 @@ def _pretrained(cls: Any, request: dict[str, Any], state: State) -> dict[str, An
     return answer
 
 
+def loaded(model: Any, info: dict[str, Any]) -> dict[str, Any]:
+    """What `from_pretrained` returned, as a load attempt's answer."""
+    return {
+        "model_class": type(model).__name__,
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "mismatched": [
+            {"key": item[0], "checkpoint": list(item[1]), "model": list(item[2])}
+            for item in sorted(info["mismatched_keys"])
+            if isinstance(item, tuple)
+        ],
+    }
+
+
 def load(request: dict[str, Any]) -> dict[str, Any]:
     """A real load: the class built on the CPU, the file read without running its code, `load_state_dict` strict."""
     import torch
 
     target = find(request["class"], request["code"])
     if _is_pretrained(target):
-        model, info = target.from_pretrained(request["root"], output_loading_info=True, local_files_only=True)
-        return {
-            "model_class": type(model).__name__,
-            "missing": sorted(info["missing_keys"]),
-            "unexpected": sorted(info["unexpected_keys"]),
-            "mismatched": [
-                {"key": item[0], "checkpoint": list(item[1]), "model": list(item[2])}
-                for item in sorted(info["mismatched_keys"])
-            ],
-        }
+        return loaded(*target.from_pretrained(request["root"], output_loading_info=True, local_files_only=True))
     model = build(target, request.get("arguments") or {}, "cpu")
     state: dict[str, Any] = {}
     for path in request["paths"]:

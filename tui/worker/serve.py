@@ -139,7 +139,8 @@ class Server:
         if operation == "draft":
             from ckptriage_worker import draft
 
-            return draft.recover(message, self.opened[message["key"]])
+            state = self.opened.get(message["key"])
+            return draft.recover(message, state) if state is not None else {"unopened": message["key"]}
         if operation == "tokenizer":
             from ckptriage_worker import tokenizer
 

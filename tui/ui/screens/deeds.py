@@ -160,7 +160,7 @@ class Deeds(Comparing, Metering):
         if self._log_dirty and self.is_mounted:
             self._log_dirty = False
             self.show_log()
-            self.refresh_meter()
+            self.show_meter()
 
     def action_cancel(self) -> None:
         """Escape: the filter, else a running attempt, else a maximised pane."""

@@ -221,6 +221,7 @@ class Explorer(Deeds):
             self.refresh_view(top)
             self.query_one("#memory", LineView).show(self._memory)
             self.show_log()
+        self.refresh_meter()
         self._mark()
         self._tell()
 
@@ -279,8 +280,8 @@ class Explorer(Deeds):
             return meter.meter(None, None, width)
         return meter.meter(self.session.metered(self.path), self.session.machine, width, self.measured.get(self.path))
 
-    def refresh_meter(self) -> None:
-        """Repaint the Memory pane, where it says something else than it shows."""
+    def show_meter(self) -> None:
+        """Repaint the Memory pane where it says something else than it shows."""
         if self.is_mounted:
             self.query_one("#memory", LineView).show_changed(self._memory)
 

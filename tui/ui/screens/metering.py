@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from tui.core.estimate import CHOICES, Scenario
+from tui.core.text import bytes_size
 from tui.ui.screens.base import Base
 
 if TYPE_CHECKING:
+    from tui.core.estimate import Available
     from tui.ui.render.meter import Measured
 
 _LEAST_CONTEXT = 64
@@ -29,9 +31,16 @@ class Metering(Base):
         self.session.scenario = scenario
         self.refresh_meter()
 
-    def refresh_meter(self) -> None:
-        """Repaint the Memory pane."""
+    def show_meter(self) -> None:
+        """Repaint the Memory pane where it says something else than it shows."""
         raise NotImplementedError
+
+    @work(exclusive=True, group="meter", exit_on_error=False)
+    async def refresh_meter(self) -> None:
+        """Estimate again, in a thread, and show it."""
+        if self.path is not None:
+            await asyncio.to_thread(self.session.measure, self.path)
+            self.show_meter()
 
     def action_context(self, factor: int) -> None:
         """Twice or half as many tokens."""
@@ -61,8 +70,14 @@ class Metering(Base):
 
     @work(exclusive=True, group="machine", exit_on_error=False)
     async def look_at_machine(self) -> None:
-        """Probe in a thread, since a driver may hang, and repaint only where a figure on screen changes."""
+        """Probe in a thread, since a driver may hang; estimate again only where a figure on screen changes."""
         machine = await asyncio.to_thread(self.session.probe)
-        if machine != self.session.machine:
+        if _shown(machine) != _shown(self.session.machine):
             self.session.machine = machine
             self.refresh_meter()
+
+
+def _shown(machine: Available) -> tuple[str, ...]:
+    """The machine's figures as the pane writes them: free RAM changes with every tick, its first digits do not."""
+    devices = [f"{device.name} {bytes_size(device.free)}" for device in machine.devices]
+    return (bytes_size(machine.ram), machine.ram_source, machine.devices_reason, *devices, *machine.notes)
