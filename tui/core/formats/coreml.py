@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
-from tui.core.formats.cursor import Cursor, CutShort
-from tui.core.formats.onnx_wire import varint
+from tui.core.formats.protobuf import BYTES, VARINT, Source, WireError, fields
 from tui.core.problems import Problem
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ _KINDS = {
 }  # fmt: skip
 
 
+MAX_FIELDS = 10_000
+
+
 def matches(head: bytes, name: str, size: int) -> bool:
     """Whether the name is CoreML's and the first field a small version number."""
     return name.lower().endswith(".mlmodel") and head[:1] == b"\x08"
@@ -32,32 +35,14 @@ def read(file: RegularFile) -> FileReport:
     metadata: dict[str, Any] = {"specification_version": None, "model": None}
     problems: tuple[Problem, ...] = ()
     try:
-        _walk(Cursor(file, window=1 << 12), metadata)
-    except CutShort as cut:
-        words = f"breaks at byte {cut.offset:,}: {cut}"
-        problems = (Problem("coreml-damaged", words, file.name, cut.offset),)
+        source = Source(file=file, window=1 << 12)
+        for number, kind, value, _ in islice(fields(source, 0, file.size), MAX_FIELDS):
+            if kind == VARINT and number == 1:
+                metadata["specification_version"] = value
+            elif kind == BYTES and number in _KINDS:
+                metadata["model"] = _KINDS[number]
+    except WireError as broken:
+        problems = (Problem("coreml-damaged", f"breaks: {broken}", file.name, broken.offset),)
     return FileReport(
         file.name, "coreml", file.size, (), metadata, problems, modified=file.modified, allocated=file.blocks
     )
-
-
-def _walk(cursor: Cursor, metadata: dict[str, Any]) -> None:
-    """The fields at the top; messages are stepped over."""
-    for _ in range(10_000):
-        if not cursor.remaining:
-            return
-        at = cursor.position
-        tag = varint(cursor)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value = varint(cursor)
-            if number == 1:
-                metadata["specification_version"] = value
-        elif wire in (1, 5):
-            cursor.skip(8 if wire == 1 else 4)
-        elif wire == 2:
-            cursor.skip(varint(cursor))
-            if number in _KINDS:
-                metadata["model"] = _KINDS[number]
-        else:
-            raise CutShort(f"a field of wire type {wire}", at)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tui.core.checkpoint import FileReport
-from tui.core.formats.cursor import Cursor, CutShort
+from tui.core.files import FileProblem
 from tui.core.formats.onnx_wire import Message, walk
+from tui.core.formats.protobuf import Source, WireError
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
 from tui.core.text import bytes_size, count_of, listing, printable
@@ -192,13 +193,14 @@ def read(file: RegularFile) -> FileReport:
     """Initialisers, versions, operators, and whether the external data are there."""
     model = _Model(file)
     problems: list[Problem] = []
-    root = Message("model", 0, None, file.size, 0)
+    root = Message("model", 0, None, 0)
     try:
-        root = walk(Cursor(file, window=1 << 13), model.done)
-    except CutShort as cut:
+        root = walk(Source(file=file, window=1 << 13), model.done)
+    except (WireError, FileProblem) as cut:
         error = ("DecodeError", "Error parsing message with type 'onnx.ModelProto': Wire format was corrupt")
-        words = f"breaks at byte {cut.offset:,}: {cut}; {count_of(len(model.tensors), 'tensor')} could be read"
-        problems.append(Problem("onnx-damaged", words, file.name, cut.offset, loader_error=error))
+        offset = cut.offset if isinstance(cut, WireError) else cut.problem.offset
+        words = f"breaks: {cut}; {count_of(len(model.tensors), 'tensor')} could be read"
+        problems.append(Problem("onnx-damaged", words, file.name, offset, loader_error=error))
     if file.size >= _LIMIT:
         words = f"has {bytes_size(file.size)}; protobuf reads less than 2 GiB"
         error = ("DecodeError", "Error parsing message with type 'onnx.ModelProto'")

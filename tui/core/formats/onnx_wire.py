@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tui.core.formats.cursor import Cursor, CutShort, Damaged
+from tui.core.formats.protobuf import BYTES, FIXED32, VARINT, WireError, fields, packed, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tui.core.formats.protobuf import Field, Source
 
 MAX_DEPTH = 64
 MAX_FIELDS = 20_000_000
@@ -51,7 +53,6 @@ class Message:
     """The field under which it lies in its parent."""
 
     parent: Message | None
-    end: int
     depth: int
     fields: dict[int, list[Any]] = field(default_factory=dict)
 
@@ -65,70 +66,46 @@ class Message:
         return value if isinstance(value, int) else default
 
 
-def varint(cursor: Cursor) -> int:
-    """A number of at most ten bytes; most are of one."""
-    first = cursor.small()
-    if first >= 0:
-        return first
-    value = shift = 0
-    for _ in range(10):
-        byte = cursor.take(1)[0]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF
-        shift += 7
-    raise Damaged("a number of more than ten bytes", cursor.position - 10)
+def walk(source: Source, done: Callable[[Message], None]) -> Message:
+    """Read a model; `done` gets each message below it when it is complete, children before parents.
 
-
-def walk(cursor: Cursor, done: Callable[[Message], None]) -> Message:
-    """Read the model at the cursor; `done` gets each message when it is complete, children before parents."""
-    root = here = Message("model", 0, None, cursor.end, 0)
+    Raises `WireError` where the bytes are no protobuf, or nest deeper or hold more fields than is read.
+    """
+    root = Message("model", 0, None, 0)
+    open_messages = [(root, fields(source, 0, source.size))]
     budget = MAX_FIELDS
     while True:
-        while here.parent is not None and cursor.position >= here.end:
+        here, rest = open_messages[-1]
+        item = next(rest, None)
+        if item is None:
+            if here is root:
+                return root
             done(here)
-            here = here.parent
-        if cursor.position >= root.end:
-            return root
+            open_messages.pop()
+            continue
         budget -= 1
         if budget < 0:
-            raise Damaged(f"more than {MAX_FIELDS:,} fields: not read further", cursor.position)
-        here = _field(cursor, here)
-        if cursor.position > here.end:
-            raise Damaged("a field reaches beyond its message", cursor.position)
+            raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
+        inner = _field(source, here, item)
+        if inner is not None:
+            open_messages.append((inner, fields(source, item[2], item[3])))
 
 
-def _field(cursor: Cursor, here: Message) -> Message:
-    """One field of `here`; returns the message to go on with."""
-    at = cursor.position
-    tag = varint(cursor)
-    number, wire = tag >> 3, tag & 7
-    if number == 0:
-        raise Damaged("a field of number 0", at)
+def _field(source: Source, here: Message, item: Field) -> Message | None:
+    """One field of `here`; the message that it holds, where that is to be read."""
+    number, kind, value, end = item
     wanted = MESSAGES[here.kind].get(number, "")
-    if wire == 0:
-        _keep(here, number, wanted, varint(cursor))
-    elif wire == 1:
-        cursor.skip(8)
-    elif wire == 5:
-        cursor.skip(4)
-        if wanted == SIZE:
-            _add_size(here, number, cursor.position - 4, 4)
-    elif wire == 2:
-        return _sized(cursor, here, number, wanted)
-    else:
-        raise Damaged(f"a field of wire type {wire}", at)
-    return here
-
-
-def _keep(here: Message, number: int, wanted: str, value: int) -> None:
-    """A number, where the map wants one."""
-    if wanted in (INT, INTS):
+    if kind == BYTES:
+        return _sized(source, here, item, wanted)
+    if kind == VARINT and wanted in (INT, INTS):
         kept = here.fields.setdefault(number, [])
         if len(kept) < MAX_NUMBERS:
-            kept.append(value - (1 << 64) if value >= 1 << 63 else value)
-    elif wanted == SIZE:
+            kept.append(signed(value))
+    elif kind == VARINT and wanted == SIZE:
         _add_size(here, number, 0, 0, count=1)
+    elif kind == FIXED32 and wanted == SIZE:
+        _add_size(here, number, end - 4, 4)
+    return None
 
 
 def _add_size(here: Message, number: int, start: int, size: int, count: int = 0) -> None:
@@ -138,36 +115,18 @@ def _add_size(here: Message, number: int, start: int, size: int, count: int = 0)
     known[2] += count
 
 
-def _sized(cursor: Cursor, here: Message, number: int, wanted: str) -> Message:
+def _sized(source: Source, here: Message, item: Field, wanted: str) -> Message | None:
     """A field with a length: a message to enter, text to keep, or bytes to step over."""
-    length = varint(cursor)
-    start = cursor.position
-    if length > here.end - start:
-        kind = Damaged if length > 1 << 44 else CutShort
-        raise kind(
-            f"a field of {length:,} bytes is announced, its message has {max(here.end - start, 0):,} left", start
-        )
+    number, _, start, end = item
     if wanted in MESSAGES:
         if here.depth >= MAX_DEPTH:
-            raise Damaged(f"messages nested deeper than {MAX_DEPTH}", start)
-        return Message(wanted, number, here, start + length, here.depth + 1)
+            raise WireError(start, f"messages nested deeper than {MAX_DEPTH}")
+        return Message(wanted, number, here, here.depth + 1)
     if wanted == TEXT:
-        data = cursor.take(min(length, MAX_TEXT))
-        here.fields.setdefault(number, [""])[-1] = data.decode("utf-8", "backslashreplace")
-        cursor.skip(length - len(data))
+        here.fields.setdefault(number, [""])[-1] = source.text(start, end, MAX_TEXT)
     elif wanted == INTS:
-        _packed(cursor, here, number, start + length)
-    else:
-        if wanted == SIZE:
-            _add_size(here, number, start, length, count=1)
-        cursor.skip(length)
-    return here
-
-
-def _packed(cursor: Cursor, here: Message, number: int, end: int) -> None:
-    """A packed list of numbers, as far as it is kept."""
-    kept = here.fields.setdefault(number, [])
-    while cursor.position < end and len(kept) < MAX_NUMBERS:
-        value = varint(cursor)
-        kept.append(value - (1 << 64) if value >= 1 << 63 else value)
-    cursor.skip(max(end - cursor.position, 0))
+        kept = here.fields.setdefault(number, [])
+        kept.extend(signed(value) for value in packed(source, start, end, MAX_NUMBERS - len(kept)))
+    elif wanted == SIZE:
+        _add_size(here, number, start, end - start, count=1)
+    return None

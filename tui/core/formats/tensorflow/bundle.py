@@ -14,9 +14,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.protobuf import BYTES, FIXED32, VARINT, Source, WireError, fields, signed
 from tui.core.formats.tensorflow import dtypes, messages
 from tui.core.formats.tensorflow.table import Table, TableError
-from tui.core.formats.tensorflow.wire import BYTES, FIXED32, VARINT, Source, WireError, fields, signed
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
 from tui.core.text import bytes_size, count_of, listing, printable

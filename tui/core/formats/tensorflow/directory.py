@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, open_regular, read_small
+from tui.core.formats.protobuf import VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
-from tui.core.formats.tensorflow.wire import VARINT, Source, WireError, fields
 from tui.core.problems import Problem
 from tui.core.text import listing, printable
 

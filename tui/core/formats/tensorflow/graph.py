@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tui.core.formats.protobuf import BYTES, VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import dtypes, messages
-from tui.core.formats.tensorflow.wire import BYTES, VARINT, Source, WireError, fields
 from tui.core.tensors import Tensor
 
 MAX_NODES = 2_000_000

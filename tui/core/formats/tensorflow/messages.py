@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tui.core.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, Source, WireError, fields, signed
 from tui.core.formats.tensorflow.dtypes import name_of
-from tui.core.formats.tensorflow.wire import BYTES, FIXED32, FIXED64, VARINT, Source, WireError, fields, signed
 
 MAX_RANK = 254
 """TensorFlow's own limit (`TensorShape::MaxDimensions`)."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tui.core.formats.protobuf import BYTES, VARINT, Source, fields
 from tui.core.formats.tensorflow import dtypes, messages
-from tui.core.formats.tensorflow.wire import BYTES, VARINT, Source, fields
 
 MAX_OPTIONS = 32
 """Variants of one function that are decoded; a model has one for each combination of flags."""

@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.protobuf import BYTES, VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import dtypes, messages
 from tui.core.formats.tensorflow.graph import Graph, read_graph
 from tui.core.formats.tensorflow.object_graph import ObjectGraph, read_object_graph
-from tui.core.formats.tensorflow.wire import BYTES, VARINT, Source, WireError, fields
 from tui.core.problems import Problem
 
 if TYPE_CHECKING:

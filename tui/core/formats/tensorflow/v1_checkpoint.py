@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.protobuf import BYTES, VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import dtypes, messages
 from tui.core.formats.tensorflow.bundle import role_of
 from tui.core.formats.tensorflow.table import Table, TableError
-from tui.core.formats.tensorflow.wire import BYTES, VARINT, Source, WireError, fields
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor, bytes_of
 

@@ -33,12 +33,14 @@ class WireError(Exception):
 class Source:
     """Bytes of a message: all in memory, or a file of which a window is."""
 
-    def __init__(self, data: bytes = b"", file: RegularFile | None = None) -> None:
+    def __init__(self, data: bytes = b"", file: RegularFile | None = None, window: int = _WINDOW) -> None:
+        """`window` is how much of a file is read at a time: little, where large fields are stepped over."""
         self._file = file
+        self._window = window
         self._data = data
         self._base = 0
         self.size = len(data) if file is None else file.size
-        if file is not None and file.size <= _WINDOW:
+        if file is not None and file.size <= window:
             self._data, self._file = file.read(0, file.size), None
 
     def window(self, position: int) -> tuple[bytes, int]:
@@ -47,7 +49,7 @@ class Source:
             inside = position - self._base
             if inside < 0 or inside + _AHEAD > len(self._data):
                 self._base = position
-                self._data = self._file.read(position, min(_WINDOW, self.size - position))
+                self._data = self._file.read(position, min(self._window, self.size - position))
         return self._data, self._base
 
     def bytes(self, start: int, end: int) -> bytes:
@@ -126,6 +128,18 @@ def _varint(data: bytes, at: int, base: int) -> tuple[int, int]:
                 raise WireError(base + first, f"a number at byte {base + first:,} is longer than ten bytes")
     except IndexError:
         raise WireError(base + len(data), f"ends inside a number at byte {base + len(data):,}") from None
+
+
+def packed(source: Source, start: int, end: int, most: int) -> list[int]:
+    """The varints of a packed field, at most `most` of them."""
+    out: list[int] = []
+    position = start
+    while position < end and len(out) < most:
+        data, base = source.window(position)
+        value, at = _varint(data, position - base, base)
+        out.append(value)
+        position = base + at
+    return out
 
 
 def signed(value: int) -> int:
