@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tui.core.compare import Row, edited, fold, fold_names, parse_setting
+from tui.core.compare import Row, fold, fold_names
+from tui.core.config_edits import edited, parse_setting
 from tui.errors import UsageError
 
 

@@ -187,7 +187,7 @@ def test_coreml_says_its_version(tmp_path: Path) -> None:
 def test_an_exported_program(tmp_path: Path) -> None:
     import torch
 
-    class Model(torch.nn.Module):  # type: ignore[misc]
+    class Model(torch.nn.Module):  # type: ignore[misc]  # torch is not typed here
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 3)

@@ -135,7 +135,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("keras")
     for library, name in ((keras, "k3"), (tf_keras, "k2")):
 
-        class Scale(library.layers.Layer):  # type: ignore[name-defined]
+        class Scale(library.layers.Layer):  # type: ignore[name-defined]  # TensorFlow is not typed here
             def call(self, x: Any) -> Any:
                 return x * 2
 

@@ -160,7 +160,7 @@ def test_a_saved_model_of_tensorflow_1() -> None:
 
 
 def test_signatures_only_is_how_serving_works(tmp_path: Path) -> None:
-    class Model(tf.Module):  # type: ignore[name-defined]
+    class Model(tf.Module):  # type: ignore[name-defined]  # TensorFlow is not typed here
         @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
         def run(self, x: Any) -> Any:
             return {"y": x * 2.0}
@@ -250,7 +250,7 @@ def test_a_newer_writer_than_the_environment() -> None:
 
 
 def test_python_functions_in_the_graph(tmp_path: Path) -> None:
-    class Model(tf.Module):  # type: ignore[name-defined]
+    class Model(tf.Module):  # type: ignore[name-defined]  # TensorFlow is not typed here
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
         def __call__(self, x: Any) -> Any:
             return tf.py_function(lambda value: value + 1, [x], tf.float32)
@@ -268,7 +268,7 @@ def test_variables_of_another_model(tmp_path: Path) -> None:
     target = tmp_path / "x"
     shutil.copytree(SAMPLES / "tfhub-bert-v3", target)
 
-    class Other(tf.Module):  # type: ignore[name-defined]
+    class Other(tf.Module):  # type: ignore[name-defined]  # TensorFlow is not typed here
         def __init__(self) -> None:
             super().__init__()
             self.embeddings = tf.Variable(tf.ones([3, 3]))
@@ -392,7 +392,7 @@ def test_right_calls_are_not_blamed() -> None:
 
 
 def test_a_text_model_given_a_dict_or_a_scalar(tmp_path: Path) -> None:
-    class Text(tf.Module):  # type: ignore[name-defined]
+    class Text(tf.Module):  # type: ignore[name-defined]  # TensorFlow is not typed here
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
         def __call__(self, text: Any) -> Any:
             return tf.strings.length(text)

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import pytest
 
 from tests.conformance.run import build
-from tui.worker.start import PACKAGE, register
 
 pytestmark = pytest.mark.loader
-
-
-@pytest.fixture(scope="module")
-def worker() -> Any:
-    if PACKAGE not in sys.modules:
-        register()
-    import ckptriage_worker
-
-    return ckptriage_worker
 
 
 def _ask(values: dict[str, Any], tensors: list[list[Any]]) -> dict[str, Any]:
@@ -35,7 +24,7 @@ def _ask(values: dict[str, Any], tensors: list[list[Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("changes", [{}, {"vocab_size": 120}, {"num_hidden_layers": 3}, {"num_hidden_layers": 1}])
-def test_the_audit_alone_says_the_same(worker: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]) -> None:
+def test_the_audit_alone_says_the_same(monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]) -> None:
     from ckptriage_worker import direct
 
     model = build("bert", "BertForTokenClassification")
@@ -50,7 +39,7 @@ def test_the_audit_alone_says_the_same(worker: Any, monkeypatch: pytest.MonkeyPa
     assert {row[0] for row in alone["rows"]} == {row[0] for row in both["rows"]}
 
 
-def test_a_difference_is_told_and_the_public_loader_wins(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_told_and_the_public_loader_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     from ckptriage_worker import direct
 
     model = build("bert", "BertForTokenClassification")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import pytest
-
-from tui.worker.start import PACKAGE, register
 
 pytestmark = pytest.mark.loader
 
 
 @pytest.fixture(scope="module")
 def edits() -> Any:
-    if PACKAGE not in sys.modules:
-        register()
     from ckptriage_worker import edits
 
     return edits

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tui.cli.common import bytes_line, class_option, progress_line, python_option, write_json, write_text
-from tui.core.compare import parse_setting
+from tui.core.config_edits import parse_setting
 from tui.core.deep import total_bytes
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain

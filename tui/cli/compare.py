@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
-from tui.core.compare import Comparison, config_text, explained, from_files, parse_setting, to_json
+from tui.core.compare import Comparison, from_files
+from tui.core.comparison_words import explained, to_json
+from tui.core.config_edits import config_text, parse_setting
 from tui.core.text import printable, shape_text
 from tui.errors import UsageError, WorkerError
 from tui.loading.worker import Worker

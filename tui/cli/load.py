@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json
-from tui.core.compare import parse_setting
+from tui.core.config_edits import parse_setting
 from tui.core.report.words import SEVERITY_SYMBOLS
 from tui.core.text import printable
 from tui.errors import WorkerError

@@ -7,7 +7,8 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.compare import Comparison, config_text, drafts_of, edited, from_answer, from_files
+from tui.core.compare import Comparison, drafts_of, from_answer, from_files
+from tui.core.config_edits import config_text, edited
 from tui.core.diagnosis.bert_checkpoint import as_transformers
 from tui.errors import WorkerError
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.compare import edited
+from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
 from tui.core.report.model import Report, Triage, triage_of

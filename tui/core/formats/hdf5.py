@@ -13,15 +13,28 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tui.core.formats.hdf5_messages import (
+    MAX_NAME,
+    UNDEFINED,
+    Datatype,
+    Hdf5Error,
+    c_string,
+    continued,
+    datatype_of,
+    is_dense,
+    layout_of,
+    link_of,
+    messages,
+    shape_of,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-UNDEFINED = (1 << 64) - 1
 MAX_OBJECTS = 300_000
 MAX_MESSAGES = 4_000_000
 MAX_ATTRIBUTE = 64 << 20
-MAX_NAME = 1 << 16
 MAX_NAMES = 128 << 20
 """Characters of all paths together."""
 
@@ -36,25 +49,6 @@ class Readable(Protocol):
 
     def read(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset`."""
-
-
-class Hdf5Error(Exception):
-    """The file is damaged, or uses what is not read here."""
-
-    def __init__(self, offset: int, message: str) -> None:
-        super().__init__(message)
-        self.offset = offset
-        self.message = message
-
-
-@dataclass
-class Datatype:
-    """An element type."""
-
-    kind: str
-    """`int`, `uint`, `float`, `bfloat`, `bool`, `string`, `text` (of any length), `other`."""
-
-    size: int
 
 
 @dataclass
@@ -263,9 +257,9 @@ class Reader:
         body = self.at(address + 8, 40 * count, "a symbol node")
         for index in range(count):
             name, target, cached = struct.unpack_from("<QQI", body, 40 * index)
-            text = _c_string(names, name)
+            text = c_string(names, name)
             if cached == 2:
-                yield text, "soft", _c_string(names, int.from_bytes(body[40 * index + 24 : 40 * index + 28], "little"))
+                yield text, "soft", c_string(names, int.from_bytes(body[40 * index + 24 : 40 * index + 28], "little"))
             else:
                 yield text, "hard", target
 
@@ -290,10 +284,10 @@ class Reader:
                 raise Hdf5Error(place, f"the object header at {address:,} leads back to itself")
             seen.add(place)
             data = self.at(place, size, "an object header's messages")
-            for kind, flags, body, at in _messages(data, second, order):
+            for kind, flags, body, at in messages(data, second, order):
                 self._count(place)
                 if kind == 0x10:
-                    blocks.append(_continued(body, second, place))
+                    blocks.append(continued(body, second, place))
                 else:
                     self._message(header, kind, flags, body, place + at)
         return header
@@ -320,23 +314,23 @@ class Reader:
 
     def _take(self, header: _Header, kind: int, flags: int, body: bytes) -> None:
         if kind == 0x01:
-            header.shape = _shape(body)
+            header.shape = shape_of(body)
         elif kind == 0x03:
-            header.dtype = _datatype(body) if not flags & 2 else Datatype("other", 0)
+            header.dtype = datatype_of(body) if not flags & 2 else Datatype("other", 0)
         elif kind == 0x08:
-            header.layout = _layout(body)
+            header.layout = layout_of(body)
             header.is_dataset = True
         elif kind == 0x07:
             header.external = True
         elif kind == 0x11:
             header.symbol_table = struct.unpack_from("<QQ", body)
         elif kind == 0x06:
-            header.links.append(_link(body))
+            header.links.append(link_of(body))
         elif kind == 0x0C:
             name, value = self._attribute(body)
             header.attributes[name] = value
         elif kind in (0x02, 0x15):
-            header.dense = header.dense or _is_dense(kind, body)
+            header.dense = header.dense or is_dense(kind, body)
 
     # attributes
 
@@ -352,7 +346,7 @@ class Reader:
         name = parts[0].split(b"\0")[0].decode("utf-8", "backslashreplace")
         if version > 1 and body[1] & 1:
             return name, None
-        dtype, shape = _datatype(parts[1]), _shape(parts[2])
+        dtype, shape = datatype_of(parts[1]), shape_of(parts[2])
         if shape is None:
             return name, None
         return name, self._values(dtype, shape, body[at:])
@@ -407,96 +401,3 @@ class Reader:
             out[index] = (address + at + 16, length)
             at += 16 + ((length + 7) & ~7)
         return out
-
-
-def _c_string(data: bytes, at: int) -> str:
-    end = data.find(b"\0", at, at + MAX_NAME)
-    return data[at : end if end >= 0 else at].decode("utf-8", "backslashreplace")
-
-
-def _messages(data: bytes, second: bool, order: bool) -> Iterator[tuple[int, int, bytes, int]]:
-    """(kind, flags, body, offset) of the messages in one block of a header."""
-    at, head = 0, (6 if order else 4) if second else 8
-    while at + head <= len(data):
-        if second:
-            kind, size, flags = data[at], int.from_bytes(data[at + 1 : at + 3], "little"), data[at + 3]
-        else:
-            kind, size, flags = struct.unpack_from("<HHB", data, at)
-        body = data[at + head : at + head + size]
-        if len(body) < size:
-            return
-        yield kind, flags, body, at
-        at += head + size
-
-
-def _continued(body: bytes, second: bool, place: int) -> tuple[int, int]:
-    """Where a header goes on; version 2 has a signature before and a checksum after the messages."""
-    if len(body) < 16:
-        raise Hdf5Error(place, f"a continuation in the object header at {place:,} is damaged")
-    start, size = struct.unpack_from("<QQ", body)
-    return (start + 4, size - 8) if second else (start, size)
-
-
-def _shape(body: bytes) -> tuple[int, ...] | None:
-    """A dataspace; `None` for the null space."""
-    version, rank = body[0], body[1]
-    if version == 2 and body[3] == 2:
-        return None
-    start = 8 if version == 1 else 4
-    return struct.unpack_from(f"<{rank}Q", body, start)
-
-
-def _datatype(body: bytes) -> Datatype:
-    """An element type; compounds, references and arrays are `other`."""
-    kind, bits = body[0] & 15, body[1]
-    (size,) = struct.unpack_from("<I", body, 4)
-    if kind == 0:
-        return Datatype("int" if bits & 8 else "uint", size)
-    if kind == 1:
-        return Datatype("bfloat" if size == 2 and body[13] == 8 else "float", size)
-    if kind == 3:
-        return Datatype("string", size)
-    if kind == 8:
-        return Datatype("bool" if size == 1 else "other", size)
-    if kind == 9 and bits & 15 == 1:
-        return Datatype("text", 16)
-    return Datatype("other", size)
-
-
-def _layout(body: bytes) -> tuple[str, int | None, int | None]:
-    """(kind, offset, bytes) of a dataset's storage."""
-    version = body[0]
-    if version in (1, 2):
-        kind = {0: "compact", 1: "contiguous", 2: "chunked"}.get(body[2], "other")
-        offset = struct.unpack_from("<Q", body, 8)[0] if kind == "contiguous" else None
-        return kind, None if offset == UNDEFINED else offset, None
-    kind = {0: "compact", 1: "contiguous", 2: "chunked", 3: "virtual"}.get(body[1], "other")
-    if kind != "contiguous":
-        return kind, None, None
-    offset, size = struct.unpack_from("<QQ", body, 2)
-    return (kind, None, None) if offset == UNDEFINED else (kind, offset, size)
-
-
-def _link(body: bytes) -> tuple[str, str, Any]:
-    """A link message: name, kind, and address or target."""
-    flags, at, kind = body[1], 2, 0
-    if flags & 8:
-        kind, at = body[at], at + 1
-    at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
-    width = 1 << (flags & 3)
-    length = int.from_bytes(body[at : at + width], "little")
-    at += width
-    name = body[at : at + length].decode("utf-8", "backslashreplace")
-    at += length
-    if kind == 0:
-        return name, "hard", struct.unpack_from("<Q", body, at)[0]
-    size = int.from_bytes(body[at : at + 2], "little")
-    target = body[at + 2 : at + 2 + size].decode("utf-8", "backslashreplace")
-    return name, "soft" if kind == 1 else "external", target
-
-
-def _is_dense(kind: int, body: bytes) -> bool:
-    """Whether links (0x02) or attributes (0x15) lie in a fractal heap."""
-    flags = body[1]
-    at = 2 + (0 if not flags & 1 else 8 if kind == 0x02 else 2)
-    return bool(struct.unpack_from("<Q", body, at)[0] != UNDEFINED)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile
-from tui.core.formats.hdf5 import SIGNATURE, Content, Dataset, Datatype, Hdf5Error, Reader
+from tui.core.formats.hdf5 import SIGNATURE, Content, Dataset, Reader
+from tui.core.formats.hdf5_messages import Datatype, Hdf5Error
 from tui.core.formats.keras_layers import KNOWN
 from tui.core.formats.recognised import hdf5_cut
 from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, list_members, read_member

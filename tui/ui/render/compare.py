@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui.core.compare import explained
+from tui.core.comparison_words import explained
 from tui.core.text import middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
 

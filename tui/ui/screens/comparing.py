@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual import work
 
 from tui.core import tensor_bytes
-from tui.core.compare import Comparison, config_text, parse_setting, parse_value
+from tui.core.config_edits import config_text, parse_setting, parse_value
 from tui.core.json_text import dumps
 from tui.core.text import count_of, printable, shell
 from tui.errors import CkptriageError
@@ -21,6 +21,8 @@ from tui.ui.screens.dialogs import AskText, Choose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tui.core.compare import Comparison
 
 _DEBOUNCE = 0.05
 _IDLE = 0.6
