@@ -105,7 +105,8 @@ class Comparison:
     loads: bool | None
     error: tuple[str, str] | None = None
     stage: str = "done"
-    """Where the loader stops: `class`, `config`, `quantizer`, `files`, `build`, `weights`, or `done`."""
+    """Where the loader stops: `class`, `config`, `quantizer`, `files`, `build`, `weights`, or `done`; `not tried` where
+    it was not let try."""
 
     matched: int = 0
     missing: tuple[str, ...] = ()

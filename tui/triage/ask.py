@@ -243,7 +243,7 @@ def not_tried(checkpoint: Checkpoint, model_class: str | None, absurd: str, vers
     names = (checkpoint.config.mapping if checkpoint.config is not None else {}).get("architectures")
     named = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
     words = f"{absurd}: no machine builds a model of so many modules, so it was not tried"
-    return Comparison(model_class or named, f"transformers {version}", False, ("NotTried", words), "build", path="live")
+    return Comparison(model_class or named, f"transformers {version}", False, ("NotTried", words), "not tried")
 
 
 def _model_type(checkpoint: Checkpoint) -> str:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tui.core.diagnosis.evidence import Evidence, Finding
 
 
+_STOPS = ("class", "config", "quantizer", "build")
+"""Where the loader stops before it looks at tensors."""
+
+
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
     return checkpoint.config.mapping if checkpoint.config is not None else {}
 
@@ -105,7 +109,7 @@ def loader_stops(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     if comparison is None or comparison.error is None or comparison.source == "files":
         return
-    if comparison.stage not in ("class", "config", "quantizer", "build") or _broken(checkpoint):
+    if comparison.stage not in (*_STOPS, "not tried") or _broken(checkpoint):
         return
     placed = "config.json" in checkpoint.names and bool(_config(checkpoint).get("model_type"))
     if not placed and comparison.error[1].startswith("Unrecognized model in"):
@@ -116,7 +120,7 @@ def loader_stops(evidence: Evidence) -> Iterator[Finding]:
         rule,
         [_said(kind, message), *_about(evidence)],
         title=title,
-        file="config.json" if comparison.stage in ("config", "quantizer", "build") else None,
+        file="config.json" if comparison.stage != "class" else None,
         fix=fix,
     )
 
@@ -164,6 +168,10 @@ def _name_stop(evidence: Evidence, stage: str, kind: str, message: str) -> tuple
         return "class-not-found", "", _architecture(config)
     if stage == "quantizer":
         return "quantization-needs-package", "", _install(message)
+    if kind == "NotTried":
+        field = message.partition(" is ")[0]
+        fix = f"Set {printable(field, 80)} to the model's real number; an edit in Config shows what it leads to."
+        return "config-invalid", f"{printable(message.partition(':')[0], 120)}, more than any model has", (fix,)
     if kind in ("ImportError", "ModuleNotFoundError"):
         return "environment-needs-package", "", _install(message)
     return "config-invalid", f"The config is refused: {kind}", ()

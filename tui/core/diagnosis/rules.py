@@ -211,7 +211,7 @@ def _unexplained(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
 def verdict(evidence: Evidence, found: tuple[Finding, ...]) -> tuple[str, str]:
     """(verdict, basis): what the loader will do, and whether its own code was asked."""
     checkpoint, comparison = evidence.checkpoint, evidence.comparison
-    asked = comparison is not None and comparison.source != "files"
+    asked = comparison is not None and comparison.source != "files" and comparison.stage != "not tried"
     basis = "loader" if asked else "files"
     if any(item.rule in _CERTAIN_TO_FAIL for item in found):
         return "fails", basis

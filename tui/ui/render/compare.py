@@ -172,7 +172,7 @@ def _group_line(group: Fold, width: int, key: str, arrow: str) -> Line:
         span(f"{mark} ", style),
         span(f"{name:<{room - 8}}", "plain"),
         span(f"{arrow} × {group.count:<4}", "dim"),
-        span(f" {shape_text(row.model):<16} {_file_cell(row):<16}"),
+        span(f" {_model_cell(row):<16} {_file_cell(row):<16}"),
         target=key,
         copy=group.name,
     )
@@ -187,13 +187,17 @@ def _row(row: Row, width: int, indent: str) -> Line:
     parts = [
         span(f"{mark} ", style),
         span(f"{indent}{name:<{room - len(indent)}}"),
-        span(f" {shape_text(row.model) if row.model is not None else '–':<16} {_file_cell(row):<16}"),
+        span(f" {_model_cell(row):<16} {_file_cell(row):<16}"),
     ]
     if source:
         parts.append(span(f" ← {middle(printable(source), 60)}{more}", "dim"))
     elif row.note:
         parts.append(span(f" {row.note}", "dim"))
     return line(*parts, copy=row.key)
+
+
+def _model_cell(row: Row) -> str:
+    return shape_text(row.model) if row.model is not None else "–"
 
 
 def _file_cell(row: Row) -> str:

@@ -16,7 +16,7 @@ from tui.core.report import html, markdown, plain
 from tui.core.report.model import report_json
 from tui.core.report.sarif import sarif
 from tui.core.report.words import fix_line
-from tui.core.text import printable
+from tui.core.text import middle, printable
 from tui.errors import CkptriageError
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.system.environments import SHOWN, find
@@ -137,16 +137,21 @@ class Deeds(Comparing, Metering):
             self.session.triages[path] = after
             for item in after.findings[:4]:
                 if item.severity != "info":
-                    self.log_lines.append(line(span("          diagnosis: ", "dim"), span(item.title, "bad")))
+                    self.log_lines += wrapped(
+                        item.title, self._log_width(), "bad", "          diagnosis: ", "            "
+                    )
                     if item.fix:
-                        self.log_lines.append(line(span("          fix: ", "key"), span(item.fix[0]), copy=item.fix[0]))
+                        shown = middle(" ⏎ ".join(item.fix[0].splitlines()), self._log_width() - 15)
+                        self.log_lines.append(line(span("          fix: ", "key"), span(shown), copy=item.fix[0]))
         self.refresh_all()
+
+    def _log_width(self) -> int:
+        return max(self.query_one("#log").size.width - 3, 40)
 
     def add_log(self, item: LogLine) -> None:
         """One more line; the pane is repainted at most ten times a second."""
         style = {"stage": "head", "end": "key", "note": "dim", "stderr": "plain"}.get(item.stream, "plain")
-        width = max(self.query_one("#log").size.width - 3, 40)
-        self.log_lines += wrapped(log_text(item), width, style, "", "           ")
+        self.log_lines += wrapped(log_text(item), self._log_width(), style, "", "           ")
         if len(self.log_lines) > MAX_LOG:
             del self.log_lines[: MAX_LOG // 10]
         self._log_dirty = True
