@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.deep import verify
 from tui.core.diagnosis.evidence import Evidence, Outcome
-from tui.core.estimate import Available, estimate
+from tui.core.estimate import Available, Estimate, estimate
 from tui.core.report.model import Report, Triage, triage_of
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
     from tui.core.deep import DeepReport
+
+
+_LARGE = 2_000
+"""Tensors of a checkpoint whose estimate takes longer than a screen may wait."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,18 @@ async def gather(
         tokenizer=other,
         tokenizer_answer=answer,
         available=machine,
-        estimate=await asyncio.to_thread(estimate, checkpoint, machine),
+        estimate=await _estimated(checkpoint, machine),
         outcome=outcome,
         expected=options.expected,
         not_asked=not_asked,
     )
+
+
+async def _estimated(checkpoint: Checkpoint, machine: Available) -> Estimate:
+    """The estimate; a thread costs more than the estimate of a small checkpoint, a large one would hold up the screen."""
+    if len(checkpoint.tensors) < _LARGE:
+        return estimate(checkpoint, machine)
+    return await asyncio.to_thread(estimate, checkpoint, machine)
 
 
 async def read_deep(checkpoint: Checkpoint, reading: Callable[[int], None] | None) -> DeepReport:
