@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.measure import RUNS, Row, median_pair, paint, seconds, tool
+from tests.benchmarks.measure import RUNS, Row, keep_bytecode, median_pair, paint, seconds, tool
 from tests.builders.checkpoints import write_safetensors
 from tests.conftest import SAMPLES
 
@@ -328,7 +328,8 @@ def main(names: list[str]) -> None:
     """Print one row as each is known."""
     print(f"Python {platform.python_version()}, {platform.machine()}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | measured | reach |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as compiled, tempfile.TemporaryDirectory() as directory:
+        keep_bytecode(Path(compiled))
         for benchmark in BENCHMARKS:
             if not names or benchmark.__name__ in names:
                 for row in benchmark(Path(directory)):

@@ -28,6 +28,12 @@ class Row:
     reach: str
 
 
+def keep_bytecode(place: Path) -> None:
+    """Every process started after this finds compiled modules, as those of an installed package are."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(place)
+
+
 def median_pair(first: Callable[[], float], second: Callable[[], float], runs: int = RUNS) -> tuple[float, float]:
     """Medians of two figures taken in turn, after one warm-up of each."""
     first()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -60,6 +61,10 @@ def _command(name: str) -> click.Command:
     return command
 
 
+_ALLOCATIONS = 100_000
+"""Objects made between two looks for garbage: reports of thousands of checkpoints are kept and hold no cycles."""
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -82,6 +87,7 @@ def run(arguments: list[str] | None = None) -> None:
             reconfigure(errors="backslashreplace")
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    gc.set_threshold(_ALLOCATIONS)
     try:
         code = ckptriage.main(arguments, prog_name="ckptriage", standalone_mode=False)
     except CkptriageError as error:

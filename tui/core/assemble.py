@@ -12,7 +12,7 @@ from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Layout, Part, 
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
 from tui.core.formats.shard_index import resolve_weights
-from tui.core.formats.tensorflow import directory as tensorflow
+from tui.core.formats.tensorflow import names as tensorflow
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
 from tui.core.json_text import parse
 from tui.core.layouts import is_raw_shard, manifest_report, marks_directory, read_layout
@@ -159,13 +159,20 @@ def _below(problem: Problem, name: str) -> Problem:
 
 def _tensorflow(root: Path, entries: frozenset[str]) -> tensorflow.Parts:
     """A SavedModel, or a checkpoint of TensorFlow where no other model is; empty for all other directories."""
-    if tensorflow.is_saved_model(entries):
-        return tensorflow.read_saved_model(root, entries)
+    saved = tensorflow.is_saved_model(entries)
+    if not saved and not _tensorflow_alone(entries):
+        return tensorflow.Parts("")
+    from tui.core.formats.tensorflow import directory
+
+    return directory.read_saved_model(root, entries) if saved else directory.read_checkpoint(root, entries)
+
+
+def _tensorflow_alone(entries: frozenset[str]) -> bool:
+    """Whether a checkpoint of TensorFlow lies where no other model does."""
+    if not tensorflow.prefixes(entries) and not tensorflow.v1_names(entries):
+        return False
     named = any(name in entries for name in LOADER_NAMES) or any(_SHARD.match(name) for name in entries)
-    others = named or entries & {"config.json", "adapter_config.json", "model_index.json", "modules.json"}
-    if not others and (tensorflow.prefixes(entries) or tensorflow.v1_names(entries)):
-        return tensorflow.read_checkpoint(root, entries)
-    return tensorflow.Parts("")
+    return not (named or entries & {"config.json", "adapter_config.json", "model_index.json", "modules.json"})
 
 
 def is_bundle_prefix(path: Path) -> bool:
@@ -181,8 +188,10 @@ def is_bundle_prefix(path: Path) -> bool:
 
 def read_prefix(path: Path, shown: str) -> Checkpoint:
     """The checkpoint of TensorFlow under one prefix."""
+    from tui.core.formats.tensorflow import directory
+
     entries = frozenset(os.listdir(path.parent))
-    parts = tensorflow.read_checkpoint(path.parent, entries, path.name)
+    parts = directory.read_checkpoint(path.parent, entries, path.name)
     names = tuple(sorted(name for name in entries if name.startswith(f"{path.name}.") or name == "bert_config.json"))
     documents = {name: read_json(path.parent / name, name) for name in names if name == "bert_config.json"}
     return Checkpoint(

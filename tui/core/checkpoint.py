@@ -239,6 +239,11 @@ class Checkpoint:
         return tuple(merged.values())
 
     @cached_property
+    def dtypes(self) -> frozenset[str]:
+        """Every dtype among the tensors."""
+        return frozenset([tensor.dtype for tensor in self.tensors])
+
+    @cached_property
     def parameters(self) -> int:
         """Elements in the weight files, shared storages once."""
         return parameter_count(self.tensors)

@@ -48,7 +48,9 @@ def parse(data: bytes) -> JsonDocument:
         return JsonDocument(error=JsonError(f"larger than {MAX_JSON_BYTES >> 20} MiB: not read"))
     constants = _NotFinite()
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=constants)
+        text = data.decode("utf-8")
+        odd = b"NaN" in data or b"Infinity" in data
+        value = json.loads(text, parse_constant=constants) if odd else json.loads(text)
     except UnicodeDecodeError as error:
         return JsonDocument(error=JsonError(f"not UTF-8: {error.reason} at byte {error.start}", offset=error.start))
     except json.JSONDecodeError as error:

@@ -20,7 +20,7 @@ from tui.core.assemble import (
 )
 from tui.core.checkpoint import Checkpoint, is_side_file
 from tui.core.files import kind_of
-from tui.core.formats.tensorflow.directory import BELOW, is_saved_model
+from tui.core.formats.tensorflow.names import BELOW, is_saved_model
 from tui.core.problems import Problem
 
 if TYPE_CHECKING:

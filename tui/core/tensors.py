@@ -85,34 +85,30 @@ def bytes_of(dtype: str, shape: tuple[int, ...]) -> int | None:
     return None if bits is None else (prod(shape) * bits + 7) // 8
 
 
+def distinct(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The first of all tensors that share a storage: tied weights are held once."""
+    if not any(tensor.storage for tensor in tensors):
+        return tensors
+    seen: set[tuple[str, str]] = set()
+    kept: list[Tensor] = []
+    for tensor in tensors:
+        key = (tensor.file, tensor.storage)
+        if tensor.storage and key in seen:
+            continue
+        seen.add(key)
+        kept.append(tensor)
+    return tuple(kept)
+
+
 def stored_bytes(tensors: tuple[Tensor, ...]) -> int:
     """Bytes that `tensors` occupy, each shared storage once."""
-    seen: set[tuple[str, str]] = set()
-    total = 0
-    for tensor in tensors:
-        if tensor.storage:
-            key = (tensor.file, tensor.storage)
-            if key in seen:
-                continue
-            seen.add(key)
-        total += tensor.nbytes
-    return total
+    return sum([tensor.nbytes for tensor in distinct(tensors)])
 
 
 def parameter_count(tensors: tuple[Tensor, ...]) -> int:
     """Elements in `tensors`, each shared storage once, state of a training run not counted."""
-    seen: set[tuple[str, str]] = set()
-    total = 0
-    for tensor in tensors:
-        if tensor.role in STATE_ROLES:
-            continue
-        if tensor.storage:
-            key = (tensor.file, tensor.storage)
-            if key in seen:
-                continue
-            seen.add(key)
-        total += tensor.numel
-    return total
+    counted = tuple([tensor for tensor in tensors if tensor.role not in STATE_ROLES])
+    return sum([prod(tensor.shape) for tensor in distinct(counted)])
 
 
 def bytes_by_dtype(tensors: tuple[Tensor, ...]) -> dict[str, int]:

@@ -5,6 +5,8 @@ CUDA's own calls would create a context of half a gigabyte; NVML's do not.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,9 @@ from tui.system.proc_files import text_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_LIBRARY = "libnvidia-ml.so.1"
+"""By the name that nvidia-ml-py 13 opens."""
 
 _MOST_DEVICES = 256
 _MOST_HOLDERS = 64
@@ -39,6 +44,8 @@ class Found:
 
 def probe(environment: Mapping[str, str], root: Path) -> Found:
     """Ask NVML; never raises."""
+    if not _driver_is_here():
+        return Found(reason="no NVIDIA GPU found: there is no NVIDIA driver")
     try:
         import pynvml
     except ImportError:
@@ -57,6 +64,17 @@ def probe(environment: Mapping[str, str], root: Path) -> Found:
     if not devices:
         return Found(reason="the NVIDIA driver lists no GPU")
     return visible(tuple(devices), environment)
+
+
+def _driver_is_here() -> bool:
+    """Whether the driver's library can be opened, asked before the large module of its bindings is imported."""
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return False
+    return True
 
 
 def _shutdown(library: Any) -> None:

@@ -88,7 +88,7 @@ async def gather(
 
 
 async def _estimated(checkpoint: Checkpoint, machine: Available) -> Estimate:
-    """The estimate; a thread costs more than the estimate of a small checkpoint, a large one would hold up the screen."""
+    """The estimate: a small one costs less than a thread does, a large one would hold up the screen."""
     if len(checkpoint.tensors) < _LARGE:
         return estimate(checkpoint, machine)
     return await asyncio.to_thread(estimate, checkpoint, machine)

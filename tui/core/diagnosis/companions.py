@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PROCESSORS = frozenset({"preprocessor_config.json", "processor_config.json", "feature_extractor_config.json"})
 _SENSES = ("vision_config", "audio_config", "image_size", "num_mel_bins", "vision_tower")
 _CHAT = re.compile(r"(^|[-_/.])(chat|instruct|it)($|[-_/.])", re.IGNORECASE)
-_LAYER = re.compile(r"^(.*?\.)(?:layers|layer|h|blocks|block)\.(\d+)\.")
+_LAYER = re.compile(r"\.(?:layers|layer|h|blocks|block)\.(\d{1,5})\.")
 _PIECES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 _WEIGHT_NORM = re.compile(r"\.weight_[gv]$")
 
@@ -104,9 +104,9 @@ def layer_gap(evidence: Evidence) -> Iterator[Finding]:
         return
     rows: dict[str, set[int]] = {}
     for tensor in checkpoint.tensors:
-        match = _LAYER.match(tensor.name)
-        if match is not None and len(match[2]) < 6:
-            rows.setdefault(match[1], set()).add(int(match[2]))
+        match = _LAYER.search(tensor.name)
+        if match is not None:
+            rows.setdefault(tensor.name[: match.start() + 1], set()).add(int(match[1]))
     for stem, numbers in rows.items():
         gap = sorted(set(range(max(numbers) + 1)) - numbers)
         if len(numbers) > 1 and gap and len(gap) < len(numbers):

@@ -342,10 +342,10 @@ def _pooler(key: str) -> bool:
 def expert_gaps(evidence: Evidence) -> Iterator[Finding]:
     """Experts that are not numbered in a row: the loader renumbers them in silence."""
     groups: dict[str, set[int]] = {}
-    for tensor in evidence.checkpoint.tensors:
-        stem, separator, rest = tensor.name.partition(".experts.")
+    for name in [tensor.name for tensor in evidence.checkpoint.tensors if ".experts." in tensor.name]:
+        stem, _, rest = name.partition(".experts.")
         number = rest.partition(".")[0]
-        if separator and number.isdigit():
+        if number.isdigit():
             groups.setdefault(stem, set()).add(int(number))
     gaps = {stem: numbers for stem, numbers in groups.items() if numbers != set(range(len(numbers)))}
     if gaps:

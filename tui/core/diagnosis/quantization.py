@@ -94,8 +94,10 @@ def leftover(evidence: Evidence) -> Iterator[Finding]:
         "hqq",
         "eetq",
     )
+    if not config or on_the_fly or not checkpoint.weights.files:
+        return
     weights = [tensor for tensor in checkpoint.tensors if len(tensor.shape) == 2 and tensor.name.endswith("weight")]
-    if not config or on_the_fly or not weights or not checkpoint.weights.files:
+    if not weights:
         return
     if any(_is_quantized(tensor.name, tensor.dtype) for tensor in checkpoint.tensors):
         return
@@ -173,6 +175,8 @@ def companions(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     config = declared(checkpoint)
     method = method_of(config)
+    if not method:
+        return
     names = {tensor.name for tensor in checkpoint.tensors}
     missing: list[str] = []
     packed = 0
@@ -225,7 +229,7 @@ def _bitsandbytes(checkpoint: Checkpoint, names: set[str]) -> tuple[int, list[st
 def packed_as_plain(evidence: Evidence) -> Iterator[Finding]:
     """4-bit weights of bitsandbytes without the config that says so: plain layers of other shapes are built."""
     checkpoint = evidence.checkpoint
-    if declared(checkpoint) or not checkpoint.weights.files:
+    if declared(checkpoint) or not checkpoint.weights.files or "U8" not in checkpoint.dtypes:
         return
     stems = {match["stem"] for tensor in checkpoint.tensors if (match := _BNB_STATE.match(tensor.name))}
     packed = [

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tui.core.estimate.numbers import Config, text_config
-from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, bytes_by_dtype, parameter_count, stored_bytes
+from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, bytes_by_dtype, distinct, parameter_count, stored_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tui.core.checkpoint import Checkpoint
     from tui.core.tensors import Tensor
 
@@ -115,19 +113,22 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     target = target_dtype(checkpoint, dtype)
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
     method = _method(config)
-    tensors = tuple(tensor for tensor in _once(checkpoint.tensors) if tensor.role != "optimizer")
+    tensors = tuple([tensor for tensor in distinct(checkpoint.tensors) if tensor.role != "optimizer"])
     dequantized = device == "cpu" and method in ("fp8", "mxfp4")
     stacks = _stacks(tensors)
+    kept = _kept_dtypes(tensors, target) if not dequantized else frozenset()
     loaded = cast = fused = copied = largest = expert = normed = 0
     groups: dict[Stack, int] = {}
     first: dict[Stack, str] = {}
     fused_cast = False
     for tensor in tensors:
         stack = stacks.get(tensor.name)
-        size = _loaded(tensor, target, method if dequantized else "", stack is not None, bool(method))
-        changed = size != tensor.nbytes or _changes(tensor, target, bool(method))
+        size, changed = tensor.nbytes, False
+        if tensor.dtype not in kept:
+            size = _loaded(tensor, target, method if dequantized else "", stack is not None, bool(method))
+            changed = size != tensor.nbytes or _changes(tensor, target, bool(method))
         loaded += size
-        largest = max(largest, size)
+        largest = size if size > largest else largest
         normed += size if tensor.name.endswith(_NORMED) else 0
         if stack is not None:
             fused += size
@@ -164,23 +165,12 @@ def _method(config: Config) -> str:
     return named if isinstance(named, str) else ""
 
 
-def _once(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
-    """Each storage once: tied weights are loaded once."""
-    seen: set[tuple[str, str]] = set()
-    for tensor in tensors:
-        key = (tensor.file, tensor.storage)
-        if tensor.storage and key in seen:
-            continue
-        seen.add(key)
-        yield tensor
-
-
 def _stacks(tensors: tuple[Tensor, ...]) -> dict[str, Stack]:
     """Tensors of single experts, by the stack that the loader makes of them (gate and up projections share one)."""
     found: dict[str, Stack] = {}
     members: dict[str, int] = {}
-    for tensor in tensors:
-        match = _EXPERT.match(tensor.name) if "experts." in tensor.name else None
+    for tensor in [tensor for tensor in tensors if "experts." in tensor.name]:
+        match = _EXPERT.match(tensor.name)
         if match is None or len(tensor.shape) != 2:
             continue
         part = _JOINED if match[3].split(".")[0] in _HALVES else match[3]
@@ -202,6 +192,12 @@ def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts numbers in names by value, as the loader does (`dot_natural_key`)."""
     pieces = name.split(".")
     return [(int(piece), "") if piece.isdecimal() and len(piece) < 10 else (-1, piece) for piece in pieces]
+
+
+def _kept_dtypes(tensors: tuple[Tensor, ...], target: str) -> frozenset[str]:
+    """Dtypes that the loader never changes: the model's own, and those that it does not cast."""
+    found = {tensor.dtype for tensor in tensors}
+    return frozenset(name for name in found if name not in CASTABLE or name == TORCH_DTYPES.get(target))
 
 
 def _changes(tensor: Tensor, target: str, quantized: bool) -> bool:

@@ -1,33 +1,17 @@
 """One module per file format: `matches(head, name, size)` and `read(file)`; the first that matches reads.
 
-A file is recognised by its content. Its name decides only what the user was told it is.
+A file is recognised by its content. Its name decides only what the user was told it is. Readers are imported when they
+are first asked: most trees hold two or three formats, and the screen does not wait for the other twenty.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile, open_regular
-from tui.core.formats import (
-    coreml,
-    dcp_metadata,
-    fasttext,
-    flax,
-    gguf,
-    imposters,
-    keras,
-    numpy_files,
-    onnx,
-    recognised,
-    safetensors,
-    streams,
-    tar_files,
-    tflite,
-    torch_legacy,
-    torch_zip,
-)
-from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
 from tui.core.problems import Problem
 from tui.core.text import printable
 
@@ -35,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-READERS: tuple[ModuleType, ...] = (
-    dcp_metadata, safetensors, keras, torch_zip, imposters, saved_model, bundle, gguf, numpy_files, streams, tar_files,
-    fasttext, tflite, recognised, v1_checkpoint, flax, coreml, onnx, torch_legacy,
+READERS = (
+    "safetensors", "dcp_metadata", "keras", "torch_zip", "imposters", "tensorflow.saved_model", "tensorflow.bundle",
+    "gguf", "numpy_files", "streams", "tar_files", "fasttext", "tflite", "recognised", "tensorflow.v1_checkpoint",
+    "flax", "coreml", "onnx", "torch_legacy",
 )  # fmt: skip
-"""In the order in which they are asked."""
+"""Modules of this package in the order in which they are asked."""
 
 WEIGHT_SUFFIXES = (
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".gguf", ".ggml", ".h5", ".hdf5", ".keras",
@@ -62,7 +47,8 @@ def read_file(path: Path, name: str) -> FileReport:
 def _read(file: RegularFile) -> FileReport:
     """The first matching reader's report; a reader that raises is reported, not passed on."""
     head = file.head(512)
-    for reader in READERS:
+    for name in READERS:
+        reader = reader_named(name)
         if not reader.matches(head, file.name, file.size):
             continue
         try:
@@ -78,6 +64,12 @@ def _read(file: RegularFile) -> FileReport:
     return _unknown(file, head)
 
 
+@cache
+def reader_named(name: str) -> ModuleType:
+    """One of `READERS`."""
+    return import_module(f"tui.core.formats.{name}")
+
+
 def _format_of(reader: ModuleType) -> str:
     return reader.__name__.rpartition(".")[2]
 
@@ -90,8 +82,8 @@ def _unknown(file: RegularFile, head: bytes) -> FileReport:
     first = " ".join(f"{byte:02x}" for byte in head[:8])
     ascii_text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in head[:8])
     if file.name.endswith(".safetensors"):
-        problem = safetensors.read(file)
-        return report.with_problems(*problem.problems) if problem.problems else report
+        problems = reader_named("safetensors").read(file).problems
+        return report.with_problems(*problems) if problems else report
     message = f"is of no known format: it begins with {first} ({ascii_text})"
     words = None
     if head and file.name.endswith((".bin", ".pt", ".pth", ".ckpt")):

@@ -109,7 +109,11 @@ def _unusable_path(file: RegularFile) -> tuple[Problem, ...]:
 
 
 def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _too_small(file: RegularFile) -> Problem:
@@ -155,16 +159,21 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
     bits_of = _BITS.get
     for key, entry in ordered:
         begin, end = entry.data_offsets
-        nbytes = end - begin
-        shape = entry.shape if isinstance(entry.shape, tuple) else ()
-        sound = begin == expected and nbytes > 0 and prod(shape) * bits_of(entry.dtype, 0) == nbytes * 8
-        if not (sound and min(shape, default=0) >= 0 and entry.shape is shape) and not problems:
-            bad = _entry_problem(file, key, entry, expected)
-            if bad is not None:
-                problems.append(bad)
-        expected = end
-        nbytes = max(nbytes, 0)
-        tensors.append(Tensor(key, entry.dtype or "unknown", shape, nbytes, name, start + max(begin, 0)))
+        nbytes, shape, dtype = end - begin, entry.shape, entry.dtype
+        expected, before = end, expected
+        if (
+            isinstance(shape, tuple)
+            and begin == before
+            and nbytes > 0
+            and (not shape or min(shape) > 0)
+            and prod(shape) * bits_of(dtype, 0) == nbytes * 8
+        ):
+            tensors.append(Tensor(key, dtype, shape, nbytes, name, start + begin))
+            continue
+        bad = None if problems else _entry_problem(file, key, entry, before)
+        if bad is not None:
+            problems.append(bad)
+        tensors.append(_odd_tensor(name, key, entry, start))
     if not problems:
         size = _size_problem(file, ordered, start, expected)
         if size is not None:
@@ -172,6 +181,13 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
     return FileReport(
         name, "safetensors", file.size, tuple(tensors), dict(metadata), tuple(problems), modified=file.modified
     )
+
+
+def _odd_tensor(file: str, key: str, entry: _Entry, start: int) -> Tensor:
+    """An entry that is not as it should be, shown as far as it goes; `start` is where the data begin."""
+    begin, end = entry.data_offsets
+    shape = entry.shape if isinstance(entry.shape, tuple) else ()
+    return Tensor(key, entry.dtype or "unknown", shape, max(end - begin, 0), file, start + max(begin, 0))
 
 
 def _begin(item: tuple[str, _Entry]) -> tuple[int, int]:

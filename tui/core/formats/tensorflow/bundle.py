@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-SHARD = re.compile(r"^(?P<prefix>.*)\.data-(?P<shard>\d{5})-of-(?P<count>\d{5})$", re.DOTALL)
 _OPTIMIZER = re.compile(
     r"/\.OPTIMIZER_SLOT/|^(?:_?optimizer|optimizer\d*)/|^(?:beta[12]_power|global_step)$"
     r"|/(?:adam_[mv]|Adam(?:_1)?|Momentum|RMSProp(?:_1)?|Adagrad|AdamWeightDecay\w*)$"

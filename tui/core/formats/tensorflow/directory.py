@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, open_regular, read_small
 from tui.core.formats.protobuf import VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
+from tui.core.formats.tensorflow.names import SHARD, Parts, prefixes, v1_names
 from tui.core.problems import Problem
 from tui.core.text import listing, printable
 
@@ -24,62 +25,13 @@ if TYPE_CHECKING:
 
     from tui.core.files import RegularFile
 
-SAVED_MODEL_NAMES = frozenset({"saved_model.pb", "saved_model.pbtxt"})
 MODULE_NAME = "tfhub_module.pb"
-BELOW = frozenset({"variables", "assets", "assets.extra"})
-"""Directories that are a part of the SavedModel above them."""
-
 VARIABLES = "variables/variables"
 _MAX_SHARDS = 10_000
 _POINTER = b"version https://git-lfs"
 _LATEST = re.compile(r'^model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 _READS_ASSETS = ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "ReadFile")
 """Ops that open an asset when the model is initialised."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a directory holds of TensorFlow."""
-
-    kind: str
-    files: tuple[FileReport, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-
-def is_saved_model(names: Iterable[str]) -> bool:
-    """Whether the entries of a directory make it a SavedModel."""
-    return not SAVED_MODEL_NAMES.isdisjoint(names)
-
-
-def prefixes(names: Iterable[str]) -> tuple[str, ...]:
-    """Prefixes of the tensor bundles among the names, the index or the shards being enough; the empty one counts."""
-    entries = frozenset(names)
-    found: set[str] = set()
-    for name in entries:
-        match = bundle.SHARD.match(name) if ".data-" in name else None
-        if match is not None:
-            found.add(match["prefix"])
-    found |= {name[:-6] for name in entries if name.endswith(".index") and _goes_with(name[:-6], entries)}
-    return tuple(sorted(found, key=_natural))
-
-
-def _goes_with(prefix: str, entries: frozenset[str]) -> bool:
-    """Whether an index without shards is a checkpoint's all the same: by what lies beside it, or its name."""
-    return f"{prefix}.meta" in entries or ".ckpt" in prefix or prefix.startswith("ckpt")
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sort key in which `ckpt-10` comes after `ckpt-9`."""
-    parts = re.split(r"(\d+)", text)
-    return [(int(part[:18]), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def v1_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Files that a `checkpoint` file and a `.meta` beside them show to be checkpoints of one table."""
-    entries = frozenset(names)
-    if "checkpoint" not in entries:
-        return ()
-    return tuple(sorted(name for name in entries if f"{name}.meta" in entries and f"{name}.index" not in entries))
 
 
 def read_saved_model(root: Path, entries: frozenset[str]) -> Parts:
@@ -204,7 +156,7 @@ def _assets(root: Path, graphs: list[dict[str, Any]]) -> list[Problem]:
 def _bundle_files(root: Path, prefix: str, entries: frozenset[str]) -> list[FileReport]:
     """The index and the shards of one bundle, measured against each other."""
     index_name = f"{prefix}.index"
-    shards = sorted(name for name in entries if (match := bundle.SHARD.match(name)) and match["prefix"] == prefix)
+    shards = sorted(name for name in entries if (match := SHARD.match(name)) and match["prefix"] == prefix)
     if index_name not in entries:
         return [_measured(root, name, None, []) for name in shards]
     report = guarded(root / index_name, index_name, bundle)
@@ -223,9 +175,7 @@ def _missing_shards(
     absent = sorted(wanted - entries)
     if not absent:
         return
-    others = sorted(
-        {match["count"] for name in entries if (match := bundle.SHARD.match(name)) and match["prefix"] == prefix}
-    )
+    others = sorted({match["count"] for name in entries if (match := SHARD.match(name)) and match["prefix"] == prefix})
     found = f"; here are shards of a set of {', '.join(str(int(other)) for other in others[:3])}" if others else ""
     lost = sum(len(needed[name][1]) for name in absent)
     yield Problem(
