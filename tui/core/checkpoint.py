@@ -155,6 +155,9 @@ class Tokenizer:
     """The tokens with the highest ids, highest first (a few)."""
 
     config: dict[str, Any] = field(default_factory=dict)
+    merges_are_pairs: bool = False
+    """Whether tokenizer.json holds merges as pairs, the form of tokenizers 0.20 and later."""
+
     problems: tuple[Problem, ...] = ()
     digest: str = ""
     """Identity of the content of all tokenizer files, so that like tokenizers are asked about once."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tui.core.compare import Comparison, drafts_of, from_answer, from_files
 from tui.core.config_edits import config_text, edited
 from tui.core.diagnosis.bert_checkpoint import as_transformers
+from tui.core.diagnosis.classes import remote_imports
 from tui.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -193,8 +194,9 @@ class Asker:
         return answer
 
     async def importable(self, checkpoint: Checkpoint) -> dict[str, str] | None:
-        """Whether the names in its pickles can be imported in the worker's environment."""
+        """Whether what its pickles name and its own code imports can be found in the worker's environment."""
         names = list(dict.fromkeys(name for _, pickle in checkpoint.pickles for name in pickle.unlisted))
+        names += [f"{module}.__name__" for module in remote_imports(checkpoint)]
         if not names:
             return None
         try:

@@ -111,5 +111,56 @@ def sixteen_as_thirty_two(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-RULES = (pickled_weights, eight_bits, saved_by_newer, rope_scaling, backend_class, sixteen_as_thirty_two)
+def no_format_entry(evidence: Evidence) -> Iterator[Finding]:
+    """Weights without `format` in their metadata, which transformers before 4.48 reads without asking."""
+    held = before(evidence, "transformers", "4.48")
+    checkpoint = evidence.checkpoint
+    if not held or checkpoint.weights.kind != "safetensors":
+        return
+    bare = [file.name for file in checkpoint.weight_files if file.fatal is None and "format" not in file.metadata]
+    if bare:
+        yield finding(
+            "safetensors-metadata-none",
+            [f"{listing(bare, 3)}: no format in the header's metadata", f"transformers {held}",
+             "it says: AttributeError: 'NoneType' object has no attribute 'get'"],
+            file=bare[0],
+        )  # fmt: skip
+
+
+def zip_under_old_torch(evidence: Evidence) -> Iterator[Finding]:
+    """A torch zip under a torch that did not have the format."""
+    held = before(evidence, "torch", "1.6")
+    zips = [file.name for file in evidence.checkpoint.weight_files if file.format == "torch_zip"]
+    if held and zips:
+        yield finding(
+            "pickle-zip-old-torch", [f"{listing(zips, 3)}: torch's zip format", f"torch {held}"], file=zips[0]
+        )
+
+
+def cpu_only(evidence: Evidence) -> Iterator[Finding]:
+    """A torch without CUDA on a machine with an NVIDIA GPU."""
+    held = (evidence.packages or {}).get("torch", "")
+    devices = [device for device in (evidence.available.devices if evidence.available else ()) if device.uuid]
+    if held.endswith("+cpu") and devices and evidence.checkpoint.kind in ("transformers", "torch", "adapter"):
+        names = listing([printable(device.name, 60) for device in devices], 2)
+        yield finding("environment-cpu-only-wheel", [f"torch {held}", f"here: {names}"], severity="warning")
+
+
+def merges_as_pairs(evidence: Evidence) -> Iterator[Finding]:
+    """A tokenizer.json whose merges are pairs, under a tokenizers that knows them as text."""
+    tokenizer = evidence.checkpoint.tokenizer
+    held = before(evidence, "tokenizers", "0.20")
+    if held and tokenizer is not None and tokenizer.merges_are_pairs:
+        yield finding(
+            "tokenizer-json-newer",
+            ["tokenizer.json: merges are pairs", f"tokenizers {held}",
+             "it says: Exception: data did not match any variant of untagged enum ModelWrapper"],
+            file="tokenizer.json",
+        )  # fmt: skip
+
+
+RULES = (
+    pickled_weights, eight_bits, saved_by_newer, rope_scaling, backend_class, sixteen_as_thirty_two, no_format_entry,
+    zip_under_old_torch, cpu_only, merges_as_pairs,
+)  # fmt: skip
 """In the order in which they are asked."""

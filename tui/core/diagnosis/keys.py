@@ -48,8 +48,8 @@ def random_model(evidence: Evidence) -> Iterator[Finding]:
         return
     lines = _coverage(comparison)
     checkpoint = evidence.checkpoint
-    wrapped = _wrapped(checkpoint)
     container = _container(checkpoint)
+    wrapped = _wrapped(checkpoint) or (None if container else _behind(checkpoint, comparison))
     if wrapped is not None:
         prefix, rule = wrapped
         yield finding(
@@ -119,6 +119,20 @@ def _wrapped(checkpoint: Checkpoint) -> tuple[str, str] | None:
             inner = [name.removeprefix(prefix) for name in names]
             deeper = next((more for more, _ in _PREFIXES if all(name.startswith(more) for name in inner)), "")
             return (prefix + deeper, "key-nested-prefix-silent" if deeper else rule)
+    return None
+
+
+def _behind(checkpoint: Checkpoint, comparison: Comparison) -> tuple[str, str] | None:
+    """A leading part that all names share and without which they are the names that are missing."""
+    names = [tensor.name for tensor in checkpoint.tensors]
+    missing, prefix = set(comparison.missing), ""
+    for part in names[0].split(".")[:4] if names else ():
+        prefix += f"{part}."
+        if not all(name.startswith(prefix) for name in names):
+            return None
+        found = missing.intersection(name.removeprefix(prefix) for name in names)
+        if len(found) * 10 >= len(missing) * 9:
+            return prefix, "key-nested-prefix-silent"
     return None
 
 

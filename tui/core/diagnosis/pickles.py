@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
@@ -81,9 +82,17 @@ def _needs(evidence: Evidence, file: FileReport, pickle: PickleReport) -> Iterat
     elif missing:
         yield _module_missing(file, missing, says)
     elif renamed:
+        rebuilds = all(name.startswith("torch._utils._rebuild_") for name in renamed)
         yield finding(
-            "pickle-attr-version",
+            "pickle-torch-rebuild" if rebuilds else "pickle-attr-version",
             [f"{file_name} names {listing(renamed)}, which the installed module lacks", *says],
+            file=file.name,
+        )
+    elif (path := _foreign_path(pickle, evidence.python)) and evidence.checkpoint.kind != "lightning":
+        yield finding(
+            "pickle-posixpath",
+            [f"{file_name} names {path}", *says],
+            title=f"{file_name} holds a {path}",
             file=file.name,
         )
     elif pickle.weights_only_error is not None and evidence.checkpoint.kind != "pickle":
@@ -93,6 +102,17 @@ def _needs(evidence: Evidence, file: FileReport, pickle: PickleReport) -> Iterat
             file=file.name,
             fix=(_weights_only_fix(names),),
         )
+
+
+def _foreign_path(pickle: PickleReport, python: str) -> str:
+    """A path class that this system or this Python cannot make, else empty."""
+    other = "pathlib.PosixPath" if sys.platform == "win32" else "pathlib.WindowsPath"
+    moved = "pathlib._local."  # where Python 3.13 pickles the classes from
+    old = tuple(int(part) for part in python.split(".")[:2] if part.isdecimal()) < (3, 13) if python else False
+    for name in pickle.globals:
+        if name in (other, moved + other.rpartition(".")[2]) or (old and name.startswith(moved)):
+            return name
+    return ""
 
 
 def _refusal(pickle: PickleReport) -> list[str]:

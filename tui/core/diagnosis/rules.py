@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tui.core.diagnosis import (
     adapters,
+    classes,
     companions,
     config,
     deep,
@@ -87,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     *deep.RULES,
     *companions.RULES,
     *environment.RULES,
+    *classes.RULES,
     tensorflow.hub_v1,
     tensorflow.not_callable,
     tensorflow.several_graphs,
@@ -162,6 +164,13 @@ _CERTAIN_TO_FAIL = frozenset(
 """Rules about the machine and its versions that the loader's own answer does not know of."""
 
 
+_CAUSES: dict[str, tuple[str, ...]] = {
+    "shape-zero3-empty": ("shape-config-mismatch", "shape-num-labels", "shape-vocab-resize", "config-gqa-kv-heads"),
+    "tokenizer-special-ids": ("config-invalid",),
+}
+"""Errors that follow from another one."""
+
+
 def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
     """Findings, what to do first on top; a rule that raises becomes a finding itself."""
     found: list[Finding] = []
@@ -188,6 +197,8 @@ def _without_consequences(found: list[Finding]) -> list[Finding]:
     }
     if errors:
         found = [item for item in found if item.rule not in ("load-failed",)]
+    hidden = {rule for cause, rules in _CAUSES.items() if cause in errors for rule in rules}
+    found = [item for item in found if item.rule not in hidden]
     return list({(item.rule, item.file, item.title): item for item in found}.values())
 
 

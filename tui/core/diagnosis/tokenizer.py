@@ -212,4 +212,9 @@ def special_ids(evidence: Evidence) -> Iterator[Finding]:
     explained = evidence.comparison is not None and evidence.comparison.mismatched
     if bad and not explained:
         shown = ", ".join(f"{key} {value}" for key, value in bad.items())
-        yield finding("tokenizer-special-ids", [f"{shown}; {printable(name)} has {rows:,} rows"], file="config.json")
+        said = evidence.comparison.error if evidence.comparison is not None else None
+        stops = said is not None and "Padding_idx" in said[1]
+        lines = [f"{shown}; {printable(name)} has {rows:,} rows"]
+        if said is not None and stops:
+            lines.append(f"the loader says: {said[0]}: {printable(said[1], 200)}")
+        yield finding("tokenizer-special-ids", lines, file="config.json", severity="error" if stops else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tui.core.checkpoint import Tokenizer
 from tui.core.files import FileProblem, open_regular, read_small
@@ -38,7 +38,8 @@ def read_tokenizer(root: Path, entries: frozenset[str]) -> Tokenizer:
     vocabulary = tuple(name for name in files if name in _VOCABULARIES or name.endswith((".model", ".tiktoken")))
     problems: list[Problem] = []
     config = _mapping(root, "tokenizer_config.json", entries, problems)
-    tokens, lowercases = _tokens(root, entries, problems)
+    held = _vocabulary(root, entries, problems)
+    tokens, lowercases = held.tokens, held.lowercases
     for name in ("added_tokens.json",):
         if tokens is not None:
             added = _mapping(root, name, entries, problems)
@@ -47,7 +48,8 @@ def read_tokenizer(root: Path, entries: frozenset[str]) -> Tokenizer:
     digest = _digest(root, files)
     if lowercases is None and isinstance(config.get("do_lower_case"), bool):
         lowercases = config["do_lower_case"]
-    return replace(_summary(files, vocabulary, config, tokens, lowercases, problems), digest=digest)
+    summary = _summary(files, vocabulary, config, tokens, lowercases, problems)
+    return replace(summary, digest=digest, merges_are_pairs=held.merges_are_pairs)
 
 
 def _digest(root: Path, files: tuple[str, ...]) -> str:
@@ -128,8 +130,16 @@ def _bytes(root: Path, name: str, problems: list[Problem]) -> bytes | None:
         return None
 
 
-def _tokens(root: Path, entries: frozenset[str], problems: list[Problem]) -> tuple[dict[str, int] | None, bool | None]:
-    """Tokens and ids from the first vocabulary that can be read, and whether it lower-cases."""
+class _Vocabulary(NamedTuple):
+    """What the first vocabulary that can be read tells; `None` where it does not."""
+
+    tokens: dict[str, int] | None = None
+    lowercases: bool | None = None
+    merges_are_pairs: bool = False
+
+
+def _vocabulary(root: Path, entries: frozenset[str], problems: list[Problem]) -> _Vocabulary:
+    """Tokens and ids from the first vocabulary that can be read."""
     if "tokenizer.json" in entries:
         value = _mapping(root, "tokenizer.json", entries, problems)
         if value:
@@ -137,11 +147,11 @@ def _tokens(root: Path, entries: frozenset[str], problems: list[Problem]) -> tup
     for name, reader in _READERS:
         if name in entries and os.path.isfile(root / name):
             data = _bytes(root, name, problems)
-            return (reader(data), None) if data is not None else (None, None)
-    return None, None
+            return _Vocabulary(reader(data) if data is not None else None)
+    return _Vocabulary()
 
 
-def _from_tokenizer_json(value: dict[str, Any]) -> tuple[dict[str, int] | None, bool | None]:
+def _from_tokenizer_json(value: dict[str, Any]) -> _Vocabulary:
     """The fast tokenizer's own file: model vocabulary (a map, or unigram's list) and added tokens."""
     model = value.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
@@ -157,7 +167,9 @@ def _from_tokenizer_json(value: dict[str, Any]) -> tuple[dict[str, int] | None, 
     for item in added if isinstance(added, list) else []:
         if tokens is not None and isinstance(item, dict) and isinstance(item.get("id"), int):
             tokens[str(item.get("content"))] = item["id"]
-    return tokens, _lowercases(value.get("normalizer"))
+    merges = model.get("merges") if isinstance(model, dict) else None
+    by_two = isinstance(merges, list) and bool(merges) and isinstance(merges[0], list)
+    return _Vocabulary(tokens, _lowercases(value.get("normalizer")), by_two)
 
 
 def _lowercases(normalizer: Any, depth: int = 0) -> bool | None:

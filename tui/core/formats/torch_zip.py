@@ -169,12 +169,22 @@ def _unlistable(file: RegularFile, broken: ZipBroken) -> Problem:
             f"begins as a torch zip, but {broken}: the file ends at byte {file.size:,}, cut off",
             file.name,
             file.size,
-            loader_error=(
-                "RuntimeError",
-                "PytorchStreamReader failed reading zip archive: failed finding central directory",
-            ),
+            loader_error=_no_directory(file.size),
         )
     return _corrupt(file, str(broken), "")
+
+
+def _no_directory(size: int) -> tuple[str, str]:
+    """What torch says of an archive without its directory (`PyTorchFileReader`, torch 2.13).
+
+    Its zip reader goes back from the end in steps of 4,093 bytes and gives up after 65,557; in a file that is larger
+    than its buffer of 4,096 and ends before that it seeks to a negative place.
+    """
+    if size < 22:
+        return "RuntimeError", "PytorchStreamReader failed reading zip archive: not a ZIP archive"
+    if 4096 < size < 4096 + 16 * 4093:
+        return "OSError", "[Errno 22] Invalid argument"
+    return "RuntimeError", "PytorchStreamReader failed reading zip archive: failed finding central directory"
 
 
 def _corrupt(file: RegularFile, words: str, record: str) -> Problem:

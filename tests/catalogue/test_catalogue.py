@@ -1,0 +1,82 @@
+"""Every case: its rule is found, first where it is the cause; the look-alike is silent; the verdict is the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.catalogue import contents, files, models, real
+from tui.core.assemble import read_directory
+from tui.core.diagnosis.evidence import Evidence
+from tui.core.report.model import Triage, triage_of
+from tui.triage.flow import Options, triage_all
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.catalogue.case import Case
+
+pytestmark = pytest.mark.loader
+CASES: list[Case] = [*files.CASES, *models.CASES, *contents.CASES]
+PLACES: dict[tuple[str, int], Path] = {}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Path]:
+    """(rule, 0 for the case and 1 for its look-alike) → the directory that was built."""
+    top = tmp_path_factory.mktemp("catalogue")
+    made: dict[tuple[str, int], Path] = {}
+    for case in CASES:
+        for number, build in enumerate((case.built, case.alike)):
+            root = top / case.rule / ("case", "like")[number] / case.names[number]
+            root.mkdir(parents=True)
+            build(root)
+            made[case.rule, number] = root
+    return made
+
+
+@pytest.fixture(scope="module")
+def triages(places: dict[tuple[str, int], Path]) -> dict[tuple[str, int], Triage]:
+    """What the program says of each: one worker for all that are asked about alike."""
+    found: dict[tuple[str, int], Triage] = {}
+    asked: list[tuple[str, tuple[str, int]]] = []
+    for case in CASES:
+        for number in (0, 1):
+            key = (case.rule, number)
+            if case.packages[number]:
+                checkpoint = read_directory(places[key], str(places[key]))
+                found[key] = triage_of(Evidence(checkpoint, packages=case.packages[number]))
+            else:
+                asked.append((case.classes[number] or "", key))
+    for name, group in groupby(sorted(asked), key=lambda item: item[0]):
+        keys = [key for _, key in group]
+        checkpoints = [read_directory(places[key], str(places[key])) for key in keys]
+        report = asyncio.run(triage_all(checkpoints, Options(model_class=name or None)))
+        found.update(zip(keys, report.triages, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
+def test_the_rule_names_the_cause(case: Case, triages: dict[tuple[str, int], Triage]) -> None:
+    findings = triages[case.rule, 0].findings
+    assert case.rule in {item.rule for item in findings}, [item.rule for item in findings]
+    if case.first:
+        assert findings[0].rule == case.rule, [item.rule for item in findings]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
+def test_the_look_alike_is_silent(case: Case, triages: dict[tuple[str, int], Triage]) -> None:
+    assert case.rule not in {item.rule for item in triages[case.rule, 1].findings}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.loader != "recorded"], ids=lambda case: case.rule)
+def test_the_real_loader_says_so(
+    case: Case, places: dict[tuple[str, int], Path], triages: dict[tuple[str, int], Triage]
+) -> None:
+    outcome, words = real.outcome(case, places[case.rule, 0])
+    assert case.says in words, words
+    if case.loader in ("transformers", "torch"):
+        assert triages[case.rule, 0].verdict == outcome, words
