@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tui.core.estimate import Available
+
     Build = Callable[[Path], None]
 
 
@@ -47,6 +49,9 @@ class Case:
 
     packages: tuple[dict[str, str], dict[str, str]] = ({}, {})
     """Versions of other environments, where these are what tells."""
+
+    machines: tuple[Available | None, Available | None] = (None, None)
+    """Machines, where these are what tells."""
 
 
 def copy(name: str) -> Build:

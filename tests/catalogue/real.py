@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def outcome(case: Case, root: Path) -> tuple[str, str]:
         "tokenizer": _tokenizer,
         "torch": _torch,
         "text": _text,
+        "pickle": _pickle,
         "remote code": _remote,
     }[case.loader]
     try:
@@ -62,6 +64,11 @@ def _text(case: Case, root: Path) -> tuple[str, str]:
         for number in range(len(tokenizer)):
             model(input_ids=torch.tensor([[number]]))
     return "loads", str(tokenizer.tokenize("London"))
+
+
+def _pickle(case: Case, root: Path) -> tuple[str, str]:
+    [file] = root.glob("*.pkl")
+    return "loads", type(pickle.loads(file.read_bytes())).__name__
 
 
 def _torch(case: Case, root: Path) -> tuple[str, str]:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.catalogue import contents, files, models, real
+from tests.catalogue import real
+from tests.catalogue.table import CASES, table
 from tui.core.assemble import read_directory
 from tui.core.diagnosis.evidence import Evidence
+from tui.core.diagnosis.proofs import proofs
+from tui.core.estimate import estimate
 from tui.core.report.model import Triage, triage_of
 from tui.triage.flow import Options, triage_all
 
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from tests.catalogue.case import Case
 
 pytestmark = pytest.mark.loader
-CASES: list[Case] = [*files.CASES, *models.CASES, *contents.CASES]
-PLACES: dict[tuple[str, int], Path] = {}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,8 @@ def triages(places: dict[tuple[str, int], Path]) -> dict[tuple[str, int], Triage
     for case in CASES:
         for number in (0, 1):
             key = (case.rule, number)
-            if case.packages[number]:
-                checkpoint = read_directory(places[key], str(places[key]))
-                found[key] = triage_of(Evidence(checkpoint, packages=case.packages[number]))
+            if case.packages[number] or case.machines[number]:
+                found[key] = _elsewhere(case, number, places[key])
             else:
                 asked.append((case.classes[number] or "", key))
     for name, group in groupby(sorted(asked), key=lambda item: item[0]):
@@ -57,6 +57,13 @@ def triages(places: dict[tuple[str, int], Path]) -> dict[tuple[str, int], Triage
         report = asyncio.run(triage_all(checkpoints, Options(model_class=name or None)))
         found.update(zip(keys, report.triages, strict=True))
     return found
+
+
+def _elsewhere(case: Case, number: int, root: Path) -> Triage:
+    """What the program says of it in another environment, or on another machine."""
+    checkpoint, machine = read_directory(root, str(root)), case.machines[number]
+    made = estimate(checkpoint, machine) if machine is not None else None
+    return triage_of(Evidence(checkpoint, packages=case.packages[number] or None, available=machine, estimate=made))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
@@ -80,3 +87,11 @@ def test_the_real_loader_says_so(
     assert case.says in words, words
     if case.loader in ("transformers", "torch"):
         assert triages[case.rule, 0].verdict == outcome, words
+
+
+def test_the_table_in_the_help_is_made_from_these_cases() -> None:
+    made, kept = table({}), proofs().rules
+    assert {rule: (item.case, item.look_alike, item.samples) for rule, item in made.items()} == {
+        rule: (item.case, item.look_alike, item.samples) for rule, item in kept.items()
+    }
+    assert all(case.says in kept[case.rule].says for case in CASES)

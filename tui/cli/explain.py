@@ -10,6 +10,7 @@ import click
 from tui.cli.common import json_option, write_json, write_text
 from tui.core.diagnosis.messages import rules_in
 from tui.core.diagnosis.pages import PAGES, Page
+from tui.core.diagnosis.proofs import proof_lines, proof_of
 from tui.core.text import printable
 
 
@@ -38,11 +39,18 @@ def command(rule: str | None, as_json: bool) -> int:
 
 
 def _json(page: Page) -> dict[str, Any]:
-    return {"rule": page.rule, "severity": page.severity, "title": page.title, "cause": page.cause, "fix": page.fix}
+    kept = proof_of(page.rule)
+    proof = {"case": kept.case, "look_alike": kept.look_alike, "says": kept.says, "samples": list(kept.samples)}
+    return {
+        "rule": page.rule, "severity": page.severity, "title": page.title, "cause": page.cause, "fix": page.fix,
+        "proof": proof,
+    }  # fmt: skip
 
 
 def _text(page: Page) -> str:
-    return f"{page.rule}  ({page.severity})\n  {page.title}\n\n  cause  {page.cause}\n  fix    {page.fix}\n"
+    rows = (("cause", page.cause), ("fix", page.fix), *proof_lines(page.rule))
+    lines = "\n".join(f"  {label:<7}  {printable(text, 2000)}" for label, text in rows)
+    return f"{page.rule}  ({page.severity})\n  {page.title}\n\n{lines}\n"
 
 
 def _from_text(text: str, as_json: bool) -> int:
@@ -60,5 +68,5 @@ def _from_text(text: str, as_json: bool) -> int:
         if index:
             click.echo()
         write_text(_text(PAGES[rule]))
-        click.echo(f"  shown  {printable(words)}")
+        click.echo(f"  shown    {printable(words)}")
     return 0

@@ -151,7 +151,8 @@ def bare_generator(evidence: Evidence) -> Iterator[Finding]:
     config = _config(evidence.checkpoint)
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else ""
-    if not isinstance(first, str) or not first.endswith("Model") or config.get("model_type") not in _GENERATING:
+    bare = isinstance(first, str) and first.endswith("Model") and "Head" not in first
+    if not bare or config.get("model_type") not in _GENERATING:
         return
     if not any("lm_head" in tensor.name for tensor in evidence.checkpoint.tensors):
         yield finding(

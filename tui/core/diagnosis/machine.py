@@ -84,6 +84,19 @@ def memory(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+def optimizer_state(evidence: Evidence) -> Iterator[Finding]:
+    """An optimizer's state that a GPU here cannot take: restoring puts it beside the model."""
+    file = evidence.checkpoint.by_name.get("optimizer.pt")
+    free = [device.free for device in (evidence.available.devices if evidence.available else ()) if device.free]
+    if file is not None and free and file.size > max(free):
+        yield finding(
+            "memory-optimizer-state",
+            [f"optimizer.pt: {bytes_size(file.size)}; the freest GPU has {bytes_size(max(free))}"],
+            file=file.name,
+            severity="warning",
+        )
+
+
 def outcome(evidence: Evidence) -> Iterator[Finding]:
     """A load attempt that did not end as the files say."""
     ended = evidence.outcome

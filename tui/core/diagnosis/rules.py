@@ -109,6 +109,7 @@ RULES: tuple[Rule, ...] = (
     machine.no_reader,
     machine.not_asked,
     machine.memory,
+    machine.optimizer_state,
     machine.outcome,
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.pages import PAGES
+from tui.core.diagnosis.proofs import proof_lines
 from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text
 from tui.ui.render.lines import BLANK, Lazy, Line, line, program, span, wrapped
 
@@ -216,4 +217,6 @@ def rule_rows(width: int) -> list[Line]:
         rows.append(line(span(f"  {page.rule}", "key"), span(f"  {page.severity}: {page.title}", "dim")))
         rows += wrapped(page.cause, width, "plain", "    why  ", "         ")
         rows += wrapped(page.fix, width, "plain", "    fix  ", "         ")
+        for label, text in proof_lines(page.rule):
+            rows += wrapped(printable(text, 400), width, "dim", f"    {label}  ", "         ")
     return rows
