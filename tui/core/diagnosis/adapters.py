@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tui.core.diagnosis.make import finding, python_command
+from tui.core.diagnosis.make import edit_json, finding, python_command
 from tui.core.text import count_of, listing, printable, shape_text
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ def ranks(evidence: Evidence) -> Iterator[Finding]:
 
 def _with_rank(checkpoint: Checkpoint, rank: str) -> str:
     """The command that writes the file's rank into the config."""
-    code = f"import json, sys; p = sys.argv[1]; c = json.load(open(p)); c['r'] = {rank}; json.dump(c, open(p, 'w'))"
-    return python_command(code, str(checkpoint.root / "adapter_config.json"))
+    return edit_json(checkpoint, f"c['r'] = {rank}", "adapter_config.json")
 
 
 def _rank_of(module: str, rank: int, patterns: dict[str, Any]) -> int:

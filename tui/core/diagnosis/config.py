@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tui.core.diagnosis.make import finding, python_command
+from tui.core.diagnosis.make import edit_json, finding
 from tui.core.text import listing, printable, shell
 
 if TYPE_CHECKING:
@@ -83,12 +83,13 @@ def no_model_type(evidence: Evidence) -> Iterator[Finding]:
     guess = _guess_type(first)
     fix: tuple[str, ...] = ()
     if guess:
-        code = (
-            "import json, sys; p = sys.argv[1]; c = json.load(open(p)); "
-            f"c['model_type'] = {guess!r}; json.dump(c, open(p, 'w'), indent=2)"
-        )
-        fix = (python_command(code, str(checkpoint.root / "config.json")),)
         lines.append(f"architectures names {printable(first)}, which still loads by that class")
+    elif evidence.comparison is not None and evidence.comparison.drafts:
+        draft = evidence.comparison.drafts[0]
+        guess = draft.model_type
+        lines.append(f"the weights are those of {printable(draft.words(), 300)}")
+    if guess:
+        fix = (edit_json(checkpoint, f"c['model_type'] = {guess!r}"),)
     loads = evidence.comparison is not None and evidence.comparison.loads is True
     severity = "warning" if loads or first else "error"
     yield finding("config-no-model-type", lines, file="config.json", severity=severity, fix=fix)
@@ -203,6 +204,7 @@ def unknown_keys(evidence: Evidence) -> Iterator[Finding]:
                 [f"{printable(name)} is no field of {comparison.config_class or 'the class'}; {close} is"],
                 title=f"{printable(name)} in config.json is ignored: the field is called {close}",
                 file="config.json",
+                fix=(edit_json(evidence.checkpoint, f"c[{close!r}] = c.pop({name!r})"),),
             )
     for one, held, other, value, used in comparison.contradictions:
         yield finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
-from tui.core.diagnosis.make import copy_again, fetch_again, fetch_pointer, finding
+from tui.core.diagnosis.make import copy_again, fetch_again, fetch_pointer, finding, python_command
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
 from tui.core.text import printable, shell
@@ -94,11 +94,38 @@ def _fix(checkpoint: Checkpoint, problem: Problem) -> tuple[str, ...]:
         return copy_again(checkpoint, name)
     if problem.code == "shard-missing-file":
         return fetch_again(checkpoint, *(problem.detail or (name,)))
+    if problem.code == "safetensors-trailing-bytes" and problem.offset:
+        cut = shell("truncate", "-s", str(problem.offset), str(checkpoint.root / name))
+        return (*fetch_again(checkpoint, name), cut)
+    if problem.code == "safetensors-nul-padding":
+        return (_spaces_for_zeros(checkpoint, name),)
+    if problem.code == "shard-index-invalid" and checkpoint.weights.kind == "safetensors":
+        return (_rebuilt_index(checkpoint, name),)
     if problem.code in _REFETCH and name:
         return fetch_again(checkpoint, name)
     if problem.code == "hub-permission":
         return (shell("chmod", "u+r", str(checkpoint.root / name)),)
     return ()
+
+
+def _spaces_for_zeros(checkpoint: Checkpoint, name: str) -> str:
+    """The command that fills a header's padding with spaces: as many bytes as before, in their place."""
+    code = (
+        "import sys; f = open(sys.argv[1], 'r+b'); n = int.from_bytes(f.read(8), 'little'); h = f.read(n); f.seek(8); "
+        "f.write(h.rstrip(bytes(1)).ljust(n)); f.close()"
+    )
+    return python_command(code, str(checkpoint.root / name))
+
+
+def _rebuilt_index(checkpoint: Checkpoint, name: str) -> str:
+    """The command that writes an index of what the shards really hold."""
+    code = (
+        "import glob, json, os, sys; from safetensors import safe_open; d, i = sys.argv[1:]; "
+        "m = {k: os.path.basename(f) for f in sorted(glob.glob(os.path.join(glob.escape(d), 'model-*.safetensors'))) "
+        "for k in safe_open(f, 'np').keys()}; "
+        "json.dump({'metadata': {}, 'weight_map': m}, open(os.path.join(d, i), 'w'), indent=1)"
+    )
+    return python_command(code, str(checkpoint.root), name)
 
 
 def misnamed(evidence: Evidence) -> Iterator[Finding]:
@@ -181,6 +208,7 @@ def index_against_shards(evidence: Evidence) -> Iterator[Finding]:
             "shard-index-stale",
             [f"{len(absent):,} names of the index are in no shard, {len(moved):,} in another", *lines],
             file=weights.index,
+            fix=(_rebuilt_index(checkpoint, weights.index),) if weights.kind == "safetensors" else (),
         )
 
 

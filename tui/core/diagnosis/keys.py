@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from tui.core.diagnosis.make import finding, python_command
+from tui.core.diagnosis.make import edit_json, finding, python_command
 from tui.core.text import listing, printable, shape_text, shell
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def random_model(evidence: Evidence) -> Iterator[Finding]:
             [f"{count:,} tensors lie under {printable(key)!r}; at the top the loader finds {_top(checkpoint)}", *lines],
             title=f"The weights are one level down, under {printable(key)!r}",
             file=_first_file(checkpoint),
-            fix=(_unwrap_command(checkpoint, key),),
+            fix=(_unwrap_command(checkpoint, key, _inner_prefix(checkpoint, comparison, key)),),
         )
     else:
         yield _other_class(checkpoint, comparison, lines)
@@ -124,16 +125,21 @@ def _wrapped(checkpoint: Checkpoint) -> tuple[str, str] | None:
 
 def _behind(checkpoint: Checkpoint, comparison: Comparison) -> tuple[str, str] | None:
     """A leading part that all names share and without which they are the names that are missing."""
-    names = [tensor.name for tensor in checkpoint.tensors]
-    missing, prefix = set(comparison.missing), ""
+    prefix = _shared_prefix([tensor.name for tensor in checkpoint.tensors], set(comparison.missing))
+    return (prefix, "key-nested-prefix-silent") if prefix else None
+
+
+def _shared_prefix(names: list[str], missing: set[str]) -> str:
+    """The leading part of all `names` without which nine in ten of the `missing` are among them, else empty."""
+    prefix = ""
     for part in names[0].split(".")[:4] if names else ():
         prefix += f"{part}."
         if not all(name.startswith(prefix) for name in names):
-            return None
+            return ""
         found = missing.intersection(name.removeprefix(prefix) for name in names)
-        if len(found) * 10 >= len(missing) * 9:
-            return prefix, "key-nested-prefix-silent"
-    return None
+        if missing and len(found) * 10 >= len(missing) * 9:
+            return prefix
+    return ""
 
 
 def _container(checkpoint: Checkpoint) -> tuple[str, int] | None:
@@ -165,13 +171,20 @@ def _strip_command(checkpoint: Checkpoint, prefix: str) -> str:
     return _replace_by(code, source)
 
 
-def _unwrap_command(checkpoint: Checkpoint, key: str) -> str:
+def _inner_prefix(checkpoint: Checkpoint, comparison: Comparison, key: str) -> str:
+    """What Lightning puts before every name inside the container: the attribute that held the model."""
+    inner = [tensor.name.removeprefix(f"{key}.") for tensor in checkpoint.tensors if tensor.name.startswith(f"{key}.")]
+    behind = _shared_prefix(inner, set(comparison.missing))
+    return behind or ""
+
+
+def _unwrap_command(checkpoint: Checkpoint, key: str, prefix: str) -> str:
     """A command that saves the inner state dict alone, in the old file's place."""
     source = str(checkpoint.root / (_first_file(checkpoint) or ""))
-    code = (
-        "import sys, torch; "
-        f"torch.save(torch.load(sys.argv[1], map_location='cpu', weights_only=True)[{key!r}], sys.argv[2])"
-    )
+    inner = f"torch.load(sys.argv[1], map_location='cpu', weights_only=True)[{key!r}]"
+    if prefix:
+        inner = f"{{k.removeprefix({prefix!r}): v for k, v in {inner}.items()}}"
+    code = f"import sys, torch; torch.save({inner}, sys.argv[2])"
     return _replace_by(code, source)
 
 
@@ -255,7 +268,6 @@ def _of_field(checkpoint: Checkpoint, comparison: Comparison, item: Field) -> Fi
 
 def _set_command(checkpoint: Checkpoint, item: Field) -> str:
     """A command that writes the corrected config over the wrong one, when the user runs it."""
-    path = str(checkpoint.root / "config.json")
     steps = "".join(f"[{part!r}]" for part in item.field.split("."))
     if item.field == "num_labels":
         change = (
@@ -265,8 +277,7 @@ def _set_command(checkpoint: Checkpoint, item: Field) -> str:
         )
     else:
         change = f"c{steps} = {item.weights!r}"
-    code = f"import json, sys; p = sys.argv[1]; c = json.load(open(p)); {change}; json.dump(c, open(p, 'w'), indent=2)"
-    return python_command(code, path)
+    return edit_json(checkpoint, change)
 
 
 def conversion(evidence: Evidence) -> Iterator[Finding]:
@@ -315,6 +326,7 @@ def _missing(evidence: Evidence, comparison: Comparison, missing: list[str]) -> 
             "config-tie-word-embeddings",
             [f"missing: {listing(missing, 4)}; with tie_word_embeddings true everything matches", share],
             file="config.json",
+            fix=(_set_command(evidence.checkpoint, replace(tie, weights=True)),),
         )
     layers = [item for item in comparison.fields if "layer" in item.field]
     if layers:

@@ -81,3 +81,9 @@ def python_command(code: str, *arguments: str) -> str:
     if '"' not in code:
         code = code.replace("'", '"')
     return shell("python", "-c", code, *arguments)
+
+
+def edit_json(checkpoint: Checkpoint, change: str, name: str = "config.json") -> str:
+    """The command that changes a JSON file of the checkpoint, when the user runs it; `change` is Python on `c`."""
+    code = f"import json, sys; p = sys.argv[1]; c = json.load(open(p)); {change}; json.dump(c, open(p, 'w'), indent=2)"
+    return python_command(code, str(checkpoint.root / name))

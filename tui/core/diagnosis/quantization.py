@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tui.core.diagnosis.make import finding
+from tui.core.diagnosis.make import edit_json, finding
 from tui.core.text import count_of, listing, printable, shape_text, shell
 
 if TYPE_CHECKING:
@@ -109,14 +109,8 @@ def leftover(evidence: Evidence) -> Iterator[Finding]:
         [f"config.json declares {printable(method or 'a quantization', 60)}; the weights are {', '.join(dtypes)}, "
          "and no scales or packed tensors are there"],
         file="config.json",
-        fix=(_without(checkpoint),),
+        fix=(edit_json(checkpoint, "c.pop('quantization_config', None)"),),
     )  # fmt: skip
-
-
-def _without(checkpoint: Checkpoint) -> str:
-    path = shell(str(checkpoint.root / "config.json"))
-    code = 'import json, sys; p = sys.argv[1]; c = json.load(open(p)); c.pop("quantization_config", None); '
-    return f"python -c '{code}json.dump(c, open(p, \"w\"), indent=2)' {path}"
 
 
 def packages(evidence: Evidence) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.core.diagnosis.make import finding, python_command
+from tui.core.diagnosis.make import edit_json, finding, python_command
 from tui.core.text import listing, printable, shell
 
 if TYPE_CHECKING:
@@ -217,4 +217,8 @@ def special_ids(evidence: Evidence) -> Iterator[Finding]:
         lines = [f"{shown}; {printable(name)} has {rows:,} rows"]
         if said is not None and stops:
             lines.append(f"the loader says: {said[0]}: {printable(said[1], 200)}")
-        yield finding("tokenizer-special-ids", lines, file="config.json", severity="error" if stops else "")
+        known = evidence.checkpoint.tokenizer.special_ids if evidence.checkpoint.tokenizer is not None else {}
+        right = {key: known.get(key.removesuffix("_id")) for key in bad}
+        fix = edit_json(evidence.checkpoint, "; ".join(f"c[{key!r}] = {value!r}" for key, value in right.items()))
+        severity = "error" if stops else ""
+        yield finding("tokenizer-special-ids", lines, file="config.json", severity=severity, fix=(fix,))
