@@ -113,6 +113,11 @@ class Session:
                     return
                 yield self.first_look(row.read())
 
+    def below(self, folder: str) -> list[Triage]:
+        """What lies in a directory or below it."""
+        start = folder.rstrip("/") + "/"
+        return [triage for path, triage in self.triages.items() if path.startswith(start) or path == folder]
+
     def first_look(self, checkpoint: Checkpoint) -> Triage:
         """What the files alone say."""
         made = estimate(checkpoint, self.machine)

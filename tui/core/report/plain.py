@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui.core.report.digest import digest
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, headline
 from tui.core.text import bytes_size, count_of, printable
 
@@ -19,8 +20,26 @@ def render(report: Report) -> str:
     for triage in report.triages:
         lines.extend(_checkpoint(triage))
     lines.append("")
+    lines.extend(_worst_first(report))
     lines.extend(summary(report))
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+_MOST = 20
+
+
+def _worst_first(report: Report) -> Iterator[str]:
+    """A line for each cause where several checkpoints have one: the end of a long report is what a terminal shows."""
+    found = digest(report.triages)
+    if len({triage.checkpoint.path for triage, _ in found}) < 2:
+        return
+    yield "what to do first:"
+    for triage, item in found[:_MOST]:
+        symbol = SYMBOLS[triage.verdict]
+        yield f"  {symbol} {printable(triage.checkpoint.path, 100)}: {printable(item.title, 160)}  [{item.rule}]"
+    if len(found) > _MOST:
+        yield f"  and {len(found) - _MOST:,} more"
+    yield ""
 
 
 def _checkpoint(triage: Triage) -> Iterator[str]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tui.core.report.digest import digest
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, cause_line, fix_line, headline
 from tui.core.text import bytes_size, count_of, middle, printable
 from tui.ui.render.details import call
 from tui.ui.render.lines import BLANK, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tui.core.report.model import Triage
 
 VERDICT_STYLE = {"loads": "good", "degraded": "warn", "fails": "bad", "unknown": "dim"}
@@ -39,6 +45,17 @@ def answer(triage: Triage | None, width: int, pending: bool) -> list[Line]:
         )
         if fix
         else BLANK,
+    ]
+
+
+def folder(path: str, triages: Iterable[Triage], width: int) -> list[Line]:
+    """The same for a directory: how many checkpoints lie below it, and how they are."""
+    counts = Counter(triage.verdict for triage in triages)
+    words = ", ".join(f"{counts[name]:,} {SYMBOLS[name]} {name}" for name in SYMBOLS if counts[name])
+    return [
+        line(span(middle(printable(path), max(width - 2, 12)), "key")),
+        line("  ", span(words or "no checkpoint yet")),
+        line(span("  what to do first is listed below; enter goes there", "dim")) if counts else BLANK,
     ]
 
 
@@ -100,6 +117,19 @@ def overview(triage: Triage, width: int) -> list[Line]:
     if not triage.findings:
         rows.append(line(span("  none", "good")))
     return rows + call(checkpoint, width)
+
+
+def below(folder: str, triages: Iterable[Triage], width: int) -> list[Line]:
+    """A line for each cause below a directory, what to do first on top; enter goes to its checkpoint."""
+    rows = []
+    for triage, item in digest(triages):
+        name = os.path.relpath(triage.checkpoint.path, folder)
+        path = middle(printable(name), max(width // 3, 12))
+        words = middle(printable(item.title), max(width - len(path) - 5, 12))
+        style = SEVERITY_STYLE[item.severity] if triage.verdict == "fails" else "warn"
+        row = line(span(f"{SYMBOLS[triage.verdict]} ", style), span(f"{path}  ", "key"), span(words))
+        rows.append(replace(row, target=triage.checkpoint.path, copy=item.fix[0] if item.fix else ""))
+    return rows or [line(span("nothing found: every check passed", "good"))]
 
 
 def _basis(triage: Triage) -> str:

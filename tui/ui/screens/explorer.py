@@ -69,6 +69,7 @@ class Explorer(Deeds):
         super().__init__()
         self.session = session
         self.path: str | None = None
+        self.folder: str | None = None
         self.pane = "overview"
         self.shown_pane = "tree"
         self.opened: frozenset[str] = frozenset()
@@ -197,12 +198,15 @@ class Explorer(Deeds):
     @on(Tree.NodeHighlighted)
     def _show_node(self, event: Tree.NodeHighlighted[str]) -> None:
         data = event.node.data
-        if data is not None and data in self.session.triages and data != self.path:
-            self.path = data
+        if data is None or data in (self.path, self.folder):
+            return
+        known = data in self.session.triages
+        self.path, self.folder = (data, None) if known else (None, data)
+        if known:
             self.opened = frozenset()
             self.note = ""
             self.tokenizer_answer = None
-            self.refresh_all(top=True)
+        self.refresh_all(top=True)
 
     @on(Tree.NodeSelected)
     def _open_node(self, event: Tree.NodeSelected[str]) -> None:
@@ -231,10 +235,14 @@ class Explorer(Deeds):
         view.show(partial(self._view, view.id or ""), top=top)
 
     def _answer(self, width: int) -> list[Line]:
+        if self.folder is not None:
+            return answer_text.folder(self.folder, self.session.below(self.folder), width)
         return answer_text.answer(self.triage, width, self.path in self.session.pending)
 
     def _view(self, name: str, width: int) -> Sequence[Line]:
         triage = self.triage
+        if triage is None and self.folder is not None:
+            return answer_text.below(self.folder, self.session.below(self.folder), width)
         if triage is None:
             return [line(span(self.scanning or "pick a checkpoint in the tree (1)", "dim"))]
         checkpoint, edit = triage.checkpoint, self.session.edit(triage.checkpoint.path)
@@ -392,6 +400,8 @@ class Explorer(Deeds):
             case "compare":
                 self.opened = self.opened ^ {str(event.target)}
                 self.refresh_view()
+            case _ if self.folder is not None:
+                self.query_one("#tree", CheckpointTree).go_to(str(event.target))
             case "config":
                 self.edit_value(str(event.target))
             case "tokenizer":
