@@ -71,6 +71,18 @@ def test_every_form_names_the_rule(form: str, tmp_path: Path) -> None:
     assert "safetensors-truncated" in target.read_text("utf-8").replace("\\", "")
 
 
+def test_ten_failures_end_in_ten_lines_worst_first() -> None:
+    broken = (
+        "bert-dataparallel", "bert-distilbert-weights", "bert-ner-cased", "bert-ner-labels", "bert-ner-lfs-pointer",
+        "bert-ner-shard-missing", "bert-ner-truncated", "bert-ner-unknown-type", "gguf-truncated", "torch-main-module",
+    )  # fmt: skip
+    done = run("check", *(str(SAMPLES / name) for name in (*broken, "bert-ner")))
+    _, _, digest = done.stdout.partition("what to do first:\n")
+    rows = [row.split() for row in digest.split("\n\n")[0].splitlines()]
+    assert sorted(row[1].rpartition("/")[2] for row in rows) == sorted(broken)
+    assert [row[0] for row in rows] == ["✗"] * 7 + ["!"] * 3
+
+
 def test_expect_is_a_finding() -> None:
     _, out = answer("check", "--json", "--expect", "num_labels=7", str(SAMPLES / "bert-ner"))
     assert [item["rule"] for item in out["checkpoints"][0]["findings"]] == ["config-unexpected-value"]

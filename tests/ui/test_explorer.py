@@ -64,6 +64,24 @@ async def _settled(pilot: Pilot[Any], app: CkptriageApp) -> None:
     await pilot.pause()
 
 
+async def test_a_directory_lists_its_causes_worst_first(few: Path) -> None:
+    app = _app(few)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        await pilot.press("up")
+        await until(pilot, lambda: screen.folder == str(few))
+        assert "3 ✗ fails" in text(app, "answer")
+        await pilot.press("7")
+        rows = text(app, "findings").splitlines()
+        assert [row.split()[:2] for row in rows] == [
+            ["✗", "bert-ner-labels"], ["✗", "bert-ner-truncated"], ["✗", "torch-main-module"],
+        ]  # fmt: skip
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: screen.path == str(few / "bert-ner-truncated"))
+        assert "The file is cut short" in text(app, "findings")
+
+
 async def test_the_main_job(few: Path) -> None:
     app = _app(few)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.report.digest import digest
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, headline
-from tui.core.text import bytes_size, count_of, printable
+from tui.core.text import bytes_size, count_of, middle, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,11 @@ def _worst_first(report: Report) -> Iterator[str]:
     if len({triage.checkpoint.path for triage, _ in found}) < 2:
         return
     yield "what to do first:"
+    room = min(max(len(triage.checkpoint.path) for triage, _ in found[:_MOST]), 60)
     for triage, item in found[:_MOST]:
         symbol = SYMBOLS[triage.verdict]
-        yield f"  {symbol} {printable(triage.checkpoint.path, 100)}: {printable(item.title, 160)}  [{item.rule}]"
+        path = middle(printable(triage.checkpoint.path), room)
+        yield f"  {symbol} {path:<{room}}  {printable(item.title, 160)}  [{item.rule}]"
     if len(found) > _MOST:
         yield f"  and {len(found) - _MOST:,} more"
     yield ""

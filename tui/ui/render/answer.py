@@ -122,12 +122,14 @@ def overview(triage: Triage, width: int) -> list[Line]:
 def below(folder: str, triages: Iterable[Triage], width: int) -> list[Line]:
     """A line for each cause below a directory, what to do first on top; enter goes to its checkpoint."""
     rows = []
-    for triage, item in digest(triages):
-        name = os.path.relpath(triage.checkpoint.path, folder)
-        path = middle(printable(name), max(width // 3, 12))
-        words = middle(printable(item.title), max(width - len(path) - 5, 12))
-        style = SEVERITY_STYLE[item.severity] if triage.verdict == "fails" else "warn"
-        row = line(span(f"{SYMBOLS[triage.verdict]} ", style), span(f"{path}  ", "key"), span(words))
+    found = digest(triages)
+    names = {triage.checkpoint.path: os.path.relpath(triage.checkpoint.path, folder) for triage, _ in found}
+    room = min(max((len(name) for name in names.values()), default=0), max(width // 3, 12))
+    for triage, item in found:
+        path = middle(printable(names[triage.checkpoint.path]), room)
+        words = middle(printable(item.title), max(width - room - 5, 12))
+        style = VERDICT_STYLE[triage.verdict]
+        row = line(span(f"{SYMBOLS[triage.verdict]} ", style), span(f"{path:<{room}}  ", "key"), span(words))
         rows.append(replace(row, target=triage.checkpoint.path, copy=item.fix[0] if item.fix else ""))
     return rows or [line(span("nothing found: every check passed", "good"))]
 

@@ -176,7 +176,7 @@ class Explorer(Deeds):
                 self.tell_error(error)
                 continue
             self.query_one("#tree", CheckpointTree).put(triage, False)
-            if path == self.path:
+            if path == self.path or self.folder is not None:
                 self.refresh_all()
         self.scanning = ""
         self._tell()
