@@ -262,8 +262,8 @@ def agreement(before: Triage | None, outcome: LoadOutcome) -> tuple[str, bool | 
     loaded = outcome.outcome == "loaded"
     if before.verdict == "fails":
         return "fails", not loaded
-    if not loaded:
-        return before.verdict, False
+    if not loaded:  # a load that falls short may do so at the first text
+        return before.verdict, before.verdict == "degraded" and outcome.stage == "forward"
     answer = outcome.answer
     differs = bool(answer.get("missing") or answer.get("unexpected"))
     if before.verdict == "loads" and before.comparison is not None:
