@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.boundary [NAME…]`: the smallest memory group in which a load survives, against the estimate.
+"""`python -m tests.benchmarks.boundary [NAME…]`: the smallest memory group in which a load survives.
 
 A real memory cgroup is made where the machine allows; the child is put into it before it imports anything. Swap is
 forbidden, file pages are given back under pressure, so that what decides is anonymous memory and the kernel's own.
@@ -120,20 +120,27 @@ def boundary(root: Path, name: str, form: str, dtype: str) -> tuple[int, float |
         shutil.rmtree(place)
 
 
-def main() -> int:
-    """Print the table."""
+def table(names: set[str]) -> list[str]:
+    """Rows of Markdown; one that says so where no group can be made."""
     root = group_root()
     if root is None:
-        print("no memory group can be made here")
-        return 1
-    names = set(sys.argv[1:])
-    print("| model | files | dtype | predicted peak | smallest group that survives | off |\n|---|---|---|---|---|---|")
+        return ["No memory group can be made on this machine."]
+    rows = [
+        "| model | files | dtype | predicted peak | smallest group that survives | off |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, form, dtype in RUNS:
         if names and name not in names:
             continue
         peak, share = boundary(root, name, form, dtype)
         found = f"{peak * share / 1e6:.0f} MB | {100 * (share - 1):+.1f} %" if share is not None else "above 110 % | ?"
-        print(f"| {name} | {form} | {dtype} | {peak / 1e6:.0f} MB | {found} |", flush=True)
+        rows.append(f"| {name} | {form} | {dtype} | {peak / 1e6:.0f} MB | {found} |")
+    return rows
+
+
+def main() -> int:
+    """Print the table."""
+    print("\n".join(table(set(sys.argv[1:]))))
     return 0
 
 

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.benchmarks import boundary
 from tests.benchmarks.peaks import measure
 from tests.conftest import REPOSITORY
 from tui.core.assemble import read_directory
@@ -72,6 +73,9 @@ def main() -> int:
     families = [] if wanted else list(cached_families())
     rows = list(loads(wanted))
     text = report(rows, families)
+    if not wanted:
+        words = "A load in a memory group of its own, without swap: the smallest limit that it survives."
+        text += "\n".join(["", "## Boundary", "", words, "", *boundary.table(set())]) + "\n"
     if wanted:
         print(text)
     else:
