@@ -214,9 +214,8 @@ def rule_rows(width: int) -> list[Line]:
     """Every rule with its cause and fix, for the help."""
     rows = [BLANK, line(span("Rules", "head"))]
     for page in PAGES.values():
-        rows.append(line(span(f"  {page.rule}", "key"), span(f"  {page.severity}: {page.title}", "dim")))
-        rows += wrapped(page.cause, width, "plain", "    why  ", "         ")
-        rows += wrapped(page.fix, width, "plain", "    fix  ", "         ")
-        for label, text in proof_lines(page.rule):
-            rows += wrapped(printable(text, 400), width, "dim", f"    {label}  ", "         ")
+        rows.append(line(span(f"  {page.rule}", "key")))
+        rows += wrapped(f"{page.severity}: {page.title}", width, "plain", "    ", "    ")
+        for label, text in (("why", page.cause), ("fix", page.fix), *proof_lines(page.rule)):
+            rows += wrapped(printable(text, 400), width, "dim", f"    {label:<8}", " " * 12)
     return rows
