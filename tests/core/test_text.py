@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.json_text import dumps, parse
-from tui.core.text import bytes_size, middle, printable, shell
+from tui.core.text import bytes_size, middle, printable, shell, short_key
 
 EVIL = "a\x1b]52;c;aGk=\x07b\x9b2Jc\u202ed\ud800e\x00f\ng[bold]h\x7f"
 
@@ -73,3 +73,18 @@ def test_small_helpers() -> None:
     assert bytes_size(None) == "unknown"
     assert bytes_size(1536) == "1.5 KiB"
     assert shell("ls", "a b", "c") == "ls 'a b' c"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("bert.encoder.layer.3.attention.self.query.weight", 26, "layer.3…self.query.weight"),
+        ("bert.encoder.layer.{0…11}.attention.output.dense.bias", 30, "layer.{0…11}…output.dense.bias"),
+        ("classifier.weight", 26, "classifier.weight"),
+        ("a.very.long.name.without.any.number.weight", 20, "a.very.lo…ber.weight"),
+        ("layers.0.an_extremely_long_last_part_of_a_name", 20, "layers.0…t_of_a_name"),
+    ],
+)
+def test_a_short_key_keeps_its_number_and_its_end(name: str, width: int, shown: str) -> None:
+    assert short_key(name, width) == shown
+    assert len(shown) <= width

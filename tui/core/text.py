@@ -70,6 +70,23 @@ def middle(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
+def short_key(name: str, width: int) -> str:
+    """A tensor's name in at most `width` characters: its first number and its end say which one it is."""
+    parts = name.split(".")
+    number = next((index for index, part in enumerate(parts) if part[:1].isdigit() or part[:1] == "{"), None)
+    head = ".".join(parts[max(number - 1, 0) : number + 1]) if number is not None else ""
+    room = width - len(head) - 1
+    if len(name) <= width or not head or room < 6:
+        return middle(name, width)
+    tail = ""
+    for part in reversed(parts[(number or 0) + 1 :]):
+        if len(part) + len(tail) > room:
+            break
+        tail = f".{part}{tail}"
+    tail = tail.removeprefix(".") or parts[-1][-room:]
+    return f"{head}…{tail}"
+
+
 def shell(*words: str) -> str:
     """A command line that a user can paste, each word quoted where it must be."""
     return " ".join(word if _plain(word) else shlex.quote(word) for word in words)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.comparison_words import explained
-from tui.core.text import middle, printable, shape_text
+from tui.core.text import printable, shape_text, short_key
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _group_line(group: Fold, width: int, key: str, arrow: str) -> Line:
     row = group.first
     mark, style = _MARKS[row.status]
     room = _name_room(width)
-    name = middle(printable(group.name), room - 9)
+    name = short_key(printable(group.name), room - 9)
     return line(
         span(f"{mark} ", style),
         span(f"{name:<{room - 8}}", "plain"),
@@ -181,7 +181,7 @@ def _group_line(group: Fold, width: int, key: str, arrow: str) -> Line:
 def _row(row: Row, width: int, indent: str) -> Line:
     mark, style = _MARKS[row.status]
     room = _name_room(width)
-    name = middle(printable(row.key), room - len(indent))
+    name = short_key(printable(row.key), room - len(indent))
     source = row.sources[0] if row.sources and row.sources[0] != row.key else ""
     more = f" +{len(row.sources) - 1}" if len(row.sources) > 1 else ""
     parts = [
@@ -190,7 +190,7 @@ def _row(row: Row, width: int, indent: str) -> Line:
         span(f" {_model_cell(row):<16} {_file_cell(row):<16}"),
     ]
     if source:
-        parts.append(span(f" ← {middle(printable(source), 60)}{more}", "dim"))
+        parts.append(span(f" ← {short_key(printable(source), 60)}{more}", "dim"))
     elif row.note:
         parts.append(span(f" {row.note}", "dim"))
     return line(*parts, copy=row.key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.pages import PAGES
 from tui.core.diagnosis.proofs import proof_lines
-from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text
+from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text, short_key
 from tui.ui.render.lines import BLANK, Lazy, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
             span(f"{tensor.dtype:<9}", "key"),
             span(f"{shape_text(tensor.shape):<18} "),
             span(f"{bytes_size(tensor.nbytes):>10}  ", "dim"),
-            span(middle(printable(tensor.name), room)),
+            span(short_key(printable(tensor.name), room)),
             span(f"  {tensor.role}" if tensor.role else "", "dim"),
             span(f"  {middle(printable(tensor.file), 28)}" if many else "", "dim"),
             copy=tensor.name,
