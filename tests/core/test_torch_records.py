@@ -25,7 +25,8 @@ VALUES: dict[str, list[bytes | None]] = {
     ],
     ".data/version": [b"3", b"99", b"x"],
     "byteorder": [
-        b"little", b"big", b"LITTLE", b"little\n", b"", b"\xff\xfe", b"middle", b"\0" * 64, b"x" * 200, b"x" * 9000, None,
+        b"little", b"big", b"LITTLE", b"little\n", b"", b"\xff\xfe", b"middle", b"\0" * 64, b"x" * 200, b"x" * 9000,
+        None,
     ],
     ".format_version": [b"1", b"0", b"x", b"", b"\xff", None],
     ".storage_alignment": [b"64", b" 6_4\n", b"x", b"", b"\xff", b"-1", b"0", b"1", b"9" * 4000, None],

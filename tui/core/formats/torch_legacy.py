@@ -88,9 +88,14 @@ def read_source(report: FileReport, source: Source) -> FileReport:
 
 def _plain(report: FileReport, traces: list[Trace], broken: str, end: int, size: int) -> FileReport:
     """Pickles that torch did not write: `pickle.load` reads the first, each call one more."""
-    found = find_tensors(traces[0].value, report.name, arrays=True) if traces else Found()
-    for number, trace in enumerate(traces[1:], 1):
-        found.tensors += find_tensors(trace.value, report.name, arrays=True, prefix=f"pickle.{number}").tensors
+    found = Found()
+    for number, trace in enumerate(traces):
+        prefix = f"pickle.{number}" if number else ""
+        more = find_tensors(trace.value, report.name, held=trace.holds, arrays=True, prefix=prefix)
+        if number:
+            found.tensors += more.tensors
+        else:
+            found = more
     if not broken and end < size:
         traces[0].flag("suspicious", f"{count_of(size - end, 'byte')} follow the end of the pickle")
     pickle = judge(traces, found, broken)

@@ -18,7 +18,7 @@ from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.formats.torch_records import read_records, record_problems
-from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, list_members, read_member
+from tui.core.formats.zip_directory import LocalHeaders, Member, ZipBroken, list_members, read_member
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS
 from tui.core.text import count_of, listing
@@ -72,16 +72,17 @@ def read(file: RegularFile) -> FileReport:
 def _placed(file: RegularFile, records: dict[str, Member], tensors: list[Tensor]) -> tuple[Tensor, ...]:
     """The tensors with the offset of their first element in the file, where their record is stored plainly."""
     starts: dict[str, int | None] = {}
+    headers = LocalHeaders(file)
     for tensor in tensors:
         if tensor.storage and tensor.storage not in starts:
             member = records.get(f"data/{tensor.storage}")
-            starts[tensor.storage] = _start(file, member) if member is not None and member.method == 0 else None
+            starts[tensor.storage] = _start(headers, member) if member is not None and member.method == 0 else None
     return tuple(_shifted(tensor, starts.get(tensor.storage)) for tensor in tensors)
 
 
-def _start(file: RegularFile, member: Member) -> int | None:
+def _start(headers: LocalHeaders, member: Member) -> int | None:
     try:
-        return data_offset(file, member)
+        return headers.data_offset(member)
     except ZipBroken:
         return None
 
@@ -102,7 +103,7 @@ def read_stream(data: bytes, name: str) -> tuple[list[Trace], Found, str]:
         return [machine.trace], find_tensors(value, name), f"the pickle breaks at byte {error.offset:,}: {error}"
     if trace.end < len(data) and data[trace.end :].strip(b"\0"):
         trace.flag("suspicious", f"{count_of(len(data) - trace.end, 'byte')} follow the end of the pickle")
-    return [trace], find_tensors(trace.value, name), ""
+    return [trace], find_tensors(trace.value, name, held=trace.holds), ""
 
 
 def _records(members: list[Member]) -> tuple[dict[str, Member], str]:

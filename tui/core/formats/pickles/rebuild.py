@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tui.core.formats.pickles.trace import Trace
 
+_INTEGERS = frozenset({int})
 _ENCODINGS = frozenset({"latin1", "latin-1", "ascii", "utf-8", "utf8"})
 
 
@@ -34,7 +35,7 @@ def rebuild(full: str, arguments: Any, trace: Trace) -> Any:
     """The record that calling `full` gives, or `None` where it is no function known here."""
     if not isinstance(arguments, tuple):
         return None
-    if full.startswith("torch._utils._rebuild_") or full.startswith("torch._tensor._rebuild_"):
+    if full.startswith(("torch._utils._rebuild_", "torch._tensor._rebuild_")):
         function = _REBUILD.get(full.rpartition(".")[2])
         try:
             return function(arguments, trace) if function is not None else None
@@ -49,7 +50,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
     """A shape or stride; anything else raises TypeError."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple):
         value = value.arguments[0]
-    if isinstance(value, tuple | list) and all(type(item) is int for item in value):
+    if isinstance(value, tuple | list) and _INTEGERS.issuperset(map(type, value)):
         return tuple(value)
     raise TypeError("not a shape")
 
