@@ -90,7 +90,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="seeds whose name contains this")
     options = parser.parse_args()
     started = time.perf_counter()
-    total, failures = 0, []
+    total = 0
+    failures: list[str] = []
     print(f"Python {platform.python_version()}, {datetime.date.today()}, seeds from {options.first:,}\n")
     print("| seed | inputs | read as sound | slowest | not answered |\n|---|---|---|---|---|")
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
