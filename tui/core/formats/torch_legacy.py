@@ -36,7 +36,11 @@ _MAGIC_TEXT = f"L{TORCH_MAGIC}".encode()
 _STRAY = 64
 """What breaks within so few bytes after a complete pickle is no further pickle."""
 
-_FIRST_OPCODES = frozenset(bytes([code]) for code in b"\x80()]}cJKMNIGSTUVXL\x8a\x8c\x8f\x88\x89FBC\x8e")
+_FIRST_OPCODES = frozenset(
+    bytes([code]) for code in b"\x80()]}cJKMNIGSTUVXLP\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x8f\x88\x89\x95\x96FBC"
+)
+"""Opcodes that need nothing on the stack."""
+
 _PICKLES = frozenset({"pkl", "pickle", "joblib", "sav", "p", "data"})
 _TORCH = frozenset({"bin", "pt", "pth", "ckpt", "th", "tar"})
 

@@ -49,12 +49,13 @@ def read(file: RegularFile) -> FileReport:
         return _other_zip(file, report, members)
     script = "constants.pkl" in records
     report = replace(report, format="torchscript" if script else "torch_zip")
+    others = [records["constants.pkl"]] if script else []
     try:
-        copies = [read_member(file, member, MAX_PICKLE) for member in _copies(members, root)]
+        copies = [read_member(file, member, MAX_PICKLE) for member in (*_copies(members, root), *others)]
     except ZipBroken as broken:
         return report.with_problems(_corrupt(file, str(broken), "data.pkl"))
     traces, found, broken_at = read_stream(copies[0], file.name)
-    for data in copies[1:]:  # which of them torch reads depends on its search: each is judged
+    for data in copies[1:]:  # a script's constants, and copies: which of them torch reads depends on its search
         more, _, also_broken = read_stream(data, file.name)
         traces, broken_at = traces + more, broken_at or also_broken
     pickle = judge(traces, found, broken_at)

@@ -57,6 +57,13 @@ def _constant(value: Any) -> Play:
     return play
 
 
+def _pop(data: bytes, at: int, stack: list[Any], memo: Memo) -> int:
+    if not stack:
+        return -1
+    stack.pop()
+    return at + 1
+
+
 def _int(data: bytes, at: int, stack: list[Any], memo: Memo) -> int:
     stack.append(_INT(data, at + 1)[0])
     return at + 5
@@ -166,6 +173,7 @@ PLAYS: dict[int, Play] = {
         (b"\x88", _constant(True)),
         (b"\x89", _constant(False)),
         (b")", _constant(())),
+        (b"0", _pop),
         (b"J", _int),
         (b"M", _short),
         (b"G", _double),

@@ -21,6 +21,8 @@ MAX_OPCODES = 4_000_000
 MAX_STRING = 1 << 20
 """Longer strings and bytes are skipped, not kept."""
 
+MAX_LINE = 1 << 16
+MAX_MARKS = 1 << 16
 MAX_LIST = 100_000
 """Plain numbers beyond that many in a list are counted as read and not kept."""
 
@@ -147,8 +149,7 @@ class Machine:
     def _step(self, opcode: int, index: int) -> int:
         """Play MARK, what ends one, a call or a storage's name; the place of the next opcode, -1 for any other."""
         if opcode == 0x28:
-            self.marks.append(self.stack)
-            self.stack = []
+            self.mark()
             return self._numbers(index + 1)
         if opcode in _CALLS:
             self.position = self.source.base + index + 1
@@ -209,12 +210,18 @@ class Machine:
 
     def line(self) -> bytes:
         """Up to the next newline, which is dropped; at most 64 KiB."""
-        out = bytearray()
-        while (byte := self._byte()) != 0x0A:
-            out.append(byte)
-            if len(out) > 1 << 16:
-                raise PickleBroken("a text argument longer than 64 KiB", self.position)
-        return bytes(out)
+        source = self.source
+        start = self.position - source.base
+        end = source.data.find(b"\n", max(start, 0), start + MAX_LINE + 1) if start >= 0 else -1
+        if end < 0:
+            source.window(self.position, min(MAX_LINE + 1, source.end - self.position))
+            start, end = 0, source.data.find(b"\n", 0, MAX_LINE + 1)
+        if end < 0:
+            where = self.position + min(MAX_LINE, len(source.data))
+            words = "a text argument longer than 64 KiB" if len(source.data) > MAX_LINE else "ends in a text argument"
+            raise PickleBroken(words, where)
+        self.position = source.base + end + 1
+        return source.data[start:end]
 
     # helpers of the handlers
 
@@ -227,6 +234,13 @@ class Machine:
         if isinstance(memo, list) and not 0 <= index < len(memo):
             self.memo = memo = Sparse(enumerate(memo))
         memo[index] = value
+
+    def mark(self) -> None:
+        """MARK: what follows is a level deeper; no writer goes as deep as the limit, since each level is a call of it."""
+        if len(self.marks) >= MAX_MARKS:
+            raise PickleBroken(f"more than {MAX_MARKS:,} open MARKs: not read further", self.position)
+        self.marks.append(self.stack)
+        self.stack = []
 
     def mark_items(self) -> list[Any]:
         """What was pushed since the last MARK."""

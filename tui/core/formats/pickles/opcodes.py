@@ -160,8 +160,7 @@ def _empty_set(machine: Machine) -> None:
 
 @_on(b"(")
 def _mark(machine: Machine) -> None:
-    machine.marks.append(machine.stack)
-    machine.stack = []
+    machine.mark()
 
 
 @_on(b"0")

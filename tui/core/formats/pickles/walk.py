@@ -94,16 +94,22 @@ def _resolved(item: Any, stored: dict[str, TensorValue] | None) -> tuple[Any, Ar
 
 
 def _is_outside(value: TensorValue) -> bool:
-    """Whether torch cannot place the view in its storage (`set_` would have to resize it)."""
+    """Whether torch cannot place the view in its storage (`set_` would have to resize it), or has no such storage."""
     if value.shape and min(value.shape) < 0:
         return True
     storage, strides = value.storage, value.stride
-    if storage is None or strides is None or storage.numel < 0 or 0 in value.shape or value.note == "quantized":
+    if storage is not None and storage.numel < 0:
+        return True
+    if storage is None or strides is None:
+        return False
+    if len(strides) != len(value.shape):
+        return True
+    if 0 in value.shape or value.note == "quantized":
         return False
     if value.offset < 0 or (strides and min(strides) < 0):
         return True
     last = value.offset
-    for size, step in zip(value.shape, strides, strict=False):
+    for size, step in zip(value.shape, strides, strict=True):
         last += (size - 1) * step
     return last >= storage.numel
 
