@@ -3,39 +3,107 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import os
+import platform
 import tempfile
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.mutate import many
-from tests.fuzz.seeds import seeds
-from tui.core.assemble import read_one_file
+from tests.fuzz.seeds import Seed, seeds
+from tui.core.assemble import read_directory, read_one_file
+from tui.core.diagnosis.evidence import Evidence
+from tui.core.report.model import triage_of
+
+JUDGED_EVERY = 8
+"""Of so many inputs one goes through the rules too."""
+
+SLOW = 5.0
+"""Seconds after which an input counts as not answered."""
+
+
+@dataclass
+class Tally:
+    """One seed's mutations: how many, how many gave tensors, the slowest, and what went wrong."""
+
+    inputs: int = 0
+    read: int = 0
+    """Inputs that were still read as sound."""
+
+    slowest: float = 0.0
+    slowest_seed: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def fuzz(name: str, seed: Seed, first: int, count: int, place: Path) -> Tally:
+    """`count` mutations of one seed, each read, every eighth judged."""
+    tally = Tally()
+    plain = name.partition("#")[0]
+    path = place / "inputs" / name.replace("/", "-").replace("#", "-") / plain
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number, changed in many(seed.data, first, count):
+        path.write_bytes(seed.wrap(changed))
+        tally.inputs += 1
+        started = time.perf_counter()
+        try:
+            _read(path, plain, tally, number)
+        except Exception as error:
+            tally.failures.append(f"{name} seed {number}: {type(error).__name__}: {error}")
+        taken = time.perf_counter() - started
+        if taken > tally.slowest:
+            tally.slowest, tally.slowest_seed = taken, number
+        if taken > SLOW:
+            tally.failures.append(f"{name} seed {number}: {taken:.1f} s")
+    return tally
+
+
+def _read(path: Path, name: str, tally: Tally, number: int) -> None:
+    """Read one input and note what no reader may say."""
+    checkpoint = read_directory(path.parent, name) if name.startswith("dir/") else read_one_file(path, path.name)
+    problems = checkpoint.all_problems()
+    tally.read += not any(problem.fatal for problem in problems)
+    tally.failures += [f"{name} seed {number}: {item.message}" for item in problems if item.code == "file-unreadable"]
+    if number % JUDGED_EVERY:
+        return
+    findings = triage_of(Evidence(checkpoint)).findings
+    failed = [item for item in findings if item.title == "A check could not be made"]
+    tally.failures += [f"{name} seed {number}: {item.evidence}" for item in failed]
 
 
 def run(count: int, first: int, place: Path) -> list[str]:
     """Inputs that a reader did not answer: format and seed, with what went wrong."""
-    failures: list[str] = []
-    for name, data in seeds(place).items():
-        path = place / f"fuzzed-{name}"
-        for seed, changed in many(data[:20_000], first, count):
-            path.write_bytes(changed)
-            try:
-                found = read_one_file(path, name).all_problems()
-            except Exception as error:
-                failures.append(f"{name} seed {seed}: {type(error).__name__}: {error}")
-                continue
-            failures += [f"{name} seed {seed}: {item.message}" for item in found if item.code == "file-unreadable"]
-    return failures
+    return [line for name, seed in seeds(place).items() for line in fuzz(name, seed, first, count, place).failures]
+
+
+def _row(name: str, tally: Tally) -> str:
+    slowest = f"{tally.slowest * 1000:.0f} ms (seed {tally.slowest_seed})"
+    return f"| {name} | {tally.inputs:,} | {tally.read:,} | {slowest} | {len(tally.failures)} |"
 
 
 def main() -> int:
-    """0 when every input was answered."""
+    """0 when every input was answered; prints a table, one row as each seed is done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=1_000_000)
+    parser.add_argument("--only", default="", help="seeds whose name contains this")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        failures = run(options.count, options.first, Path(place))
-    print("\n".join(failures[:50]) or f"all answered: {options.count:,} mutations of each format")
+    started = time.perf_counter()
+    total = 0
+    failures: list[str] = []
+    print(f"Python {platform.python_version()}, {datetime.date.today()}, seeds from {options.first:,}\n")
+    print("| seed | inputs | read as sound | slowest | not answered |\n|---|---|---|---|---|")
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        place = Path(directory)
+        for name, seed in seeds(place).items():
+            if options.only in name:
+                tally = fuzz(name, seed, options.first, options.count, place)
+                total, failures = total + tally.inputs, failures + tally.failures
+                print(_row(name, tally), flush=True)
+    print(f"\n{total:,} inputs in {time.perf_counter() - started:,.0f} s, {len(failures):,} not answered")
+    print("\n".join(failures[:50]))
     return 1 if failures else 0
 
 

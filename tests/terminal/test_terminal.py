@@ -115,21 +115,40 @@ from tui.cli.main import run
 from tui.ui.screens.explorer import Explorer
 
 def broken(self):
-    raise RuntimeError("planted [/x]")
+    kept = "the " + "secret value"
+    raise RuntimeError("planted [/x]" + chr(27) + "]0;owned" + chr(7))
 
-Explorer.action_help = broken
+async def broken_task(self):
+    broken(self)
+
+def in_a_worker(self):
+    self.run_worker(broken_task(self))
+
+Explorer.action_help = {"handler": broken, "worker": in_a_worker}[sys.argv.pop()]
 run(sys.argv[1:])
 """
 
 
-def test_an_exception_gives_the_terminal_back(terminal: type[Terminal], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["handler", "worker"])
+def test_an_exception_is_one_line_after_the_terminal_is_given_back(
+    terminal: type[Terminal], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
     monkeypatch.setattr(terminal, "start", ("-c", BROKEN))
-    run = terminal(str(SAMPLES / "bert-ner"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run = terminal(str(SAMPLES / "bert-ner"), where, columns=400)
     run.wait("bert-ner")
     run.child.send("?")
     assert run.ended() == 1
     assert LEAVE in run.raw
-    assert b"planted" in run.raw
+    after = re.sub(r"\x1b\[\?\d+[hl]", "", run.raw.rpartition(LEAVE)[2].decode())
+    assert "Traceback" not in after
+    [line] = [line for line in after.splitlines() if "planted" in line]
+    assert line.startswith("ckptriage: internal error: ") and "planted [/x]" in line
+    assert "secret" not in after
+    report = Path(line.rpartition(" ")[2]).read_text("utf-8")
+    assert "in broken" in report and "planted" in report
+    assert "the secret value" not in report
+    assert "\x1b" not in report
 
 
 def test_the_worker_ends_with_the_app(terminal: type[Terminal]) -> None:

@@ -85,7 +85,7 @@ def _save(comparison: Comparison, target: Path) -> None:
 async def _ask(
     checkpoint: Checkpoint, model_class: str | None, changes: dict[str, Any], python: str | None
 ) -> Comparison:
-    worker = Worker(python)
+    worker = Worker(python, readable=[str(checkpoint.root.absolute())])
     try:
         return await Asker(worker).compare(checkpoint, model_class, changes)
     except WorkerError as error:

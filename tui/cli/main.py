@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
 import signal
 import sys
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from tui import __version__
+from tui.cli.crash import debugging, quiet_background
 from tui.core.text import printable
 from tui.errors import CkptriageError
 
@@ -88,6 +88,7 @@ def run(arguments: list[str] | None = None) -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     gc.set_threshold(_ALLOCATIONS)
+    quiet_background()
     try:
         code = ckptriage.main(arguments, prog_name="ckptriage", standalone_mode=False)
     except CkptriageError as error:
@@ -100,11 +101,11 @@ def run(arguments: list[str] | None = None) -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except Exception as error:  # the last seam: a defect of ours is one line, the details on request
-        if os.environ.get("CKPTRIAGE_DEBUG"):
+        from tui.cli.crash import complain_of
+
+        if debugging():
             raise
-        _complain(
-            f"internal error: {type(error).__name__}: {error}", "set CKPTRIAGE_DEBUG=1 to see where, and report it"
-        )
+        complain_of(error)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.text import bytes_size, printable
 from tui.loading.child import Child, default_python
-from tui.loading.isolation import protect_own_memory
+from tui.loading.isolation import isolation_words, protect_own_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +155,7 @@ class LoadAttempt:
                 self._note("note", f"class {printable(str(message.get('model_class')))}")
             case "confined":
                 self.isolation = str(message.get("level", "not isolated"))
-                self._note("note", _isolation_words(self.isolation, message))
+                self._note("note", isolation_words(self.isolation, message))
             case "tried":
                 self._note("note", str(message.get("words", "")))
             case "end":
@@ -209,19 +209,6 @@ class LoadAttempt:
         if code is not None and code < 0:
             return "killed", f"{signal_words(-code)}, during {self._stage or 'start'}"
         return "failed", f"the process ended with code {code} and said nothing"
-
-
-def _isolation_words(level: str, message: dict[str, Any]) -> str:
-    """What the child can and cannot do, and why where a layer is missing."""
-    layers = message.get("layers") or {}
-    held = [name for name in ("landlock", "seccomp", "limits") if layers.get(name)]
-    notes = "; ".join(str(note) for note in message.get("notes") or [])
-    meaning = {
-        "isolated": "cannot read your files, write, run programs or use the network",
-        "partly isolated": "some layers are missing: it may read files that you can read",
-        "not isolated": "runs as you",
-    }.get(level, "")
-    return f"{level} ({', '.join(held) or 'no layer'}): {meaning}{f' ({notes})' if notes else ''}"
 
 
 def _devices(request: dict[str, Any]) -> dict[str, str]:

@@ -1,9 +1,13 @@
-"""Whether this kernel can shut a child off from the user's files, and hiding the app's own memory from it."""
+"""Shutting a child off from the user's files: whether the kernel can, what a child may read, and what held."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from typing import Any
+
+from tui.core.text import printable
 
 _CREATE_RULESET = 444
 _SET_DUMPABLE = 4
@@ -29,3 +33,32 @@ def protect_own_memory() -> None:
         ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
     except (OSError, AttributeError):
         return
+
+
+def places_of(path: str) -> list[str]:
+    """The real place of a directory, and of the files in it that are links: a hub cache keeps them elsewhere."""
+    out = [os.path.realpath(path)]
+    try:
+        with os.scandir(path) as entries:
+            out += [os.path.realpath(entry.path) for entry in entries if entry.is_symlink()]
+    except OSError:
+        return out
+    return list(dict.fromkeys(out))
+
+
+def is_below(place: str, allowed: list[str]) -> bool:
+    """Whether a real path lies in one of the places, or is one."""
+    return any(place == root or place.startswith(root.rstrip(os.sep) + os.sep) for root in allowed)
+
+
+def isolation_words(level: str, message: dict[str, Any]) -> str:
+    """What the child can and cannot do, and why where a layer is missing."""
+    layers = message.get("layers") or {}
+    held = [name for name in ("landlock", "seccomp", "limits") if layers.get(name)]
+    notes = printable("; ".join(str(note) for note in message.get("notes") or []))
+    meaning = {
+        "isolated": "cannot read your files, write, run programs or use the network",
+        "partly isolated": "some layers are missing: it may read files that you can read",
+        "not isolated": "runs as you",
+    }.get(level, "")
+    return f"{level} ({', '.join(held) or 'no layer'}): {meaning}{f' ({notes})' if notes else ''}"

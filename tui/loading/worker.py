@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tui.core.text import printable
 from tui.errors import WorkerError
 from tui.loading.child import Child, default_python
+from tui.loading.isolation import is_below, isolation_words, places_of, protect_own_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 START_TIMEOUT = 180.0
 REQUEST_TIMEOUT = 60.0
@@ -30,15 +31,25 @@ class EnvironmentInfo:
 
     reason: str = ""
     seconds: float = 0.0
+    isolation: str = ""
+    """Which layers shut the worker in, as the log says it; empty until it has told."""
 
 
 class Worker:
     """Starts on first use, is started again when it died, and fails only the request that killed it."""
 
-    def __init__(self, python: str | None = None, on_change: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        python: str | None = None,
+        on_change: Callable[[], None] | None = None,
+        readable: Iterable[str] = (),
+    ) -> None:
         self.python = python or default_python()
         self.environment = EnvironmentInfo(executable=self.python)
         self._on_change = on_change
+        self.readable = [place for path in readable for place in places_of(path)]
+        """What of the user's files the worker may read: tokenizers are read from there, weights never."""
+
         self._child: Child | None = None
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
@@ -79,11 +90,15 @@ class Worker:
             self._ready.clear()
             self.opened.clear()
             child = Child(self.python, "serve", self._receive, self._text, self._lost)
+            protect_own_memory()
             await child.start()
+            await child.send({"op": "confine", "readable": self.readable})
             self._child = child
 
     async def request(self, operation: str, timeout: float = REQUEST_TIMEOUT, **fields: Any) -> dict[str, Any]:
         """One question and its answer; raises `WorkerError` where the worker fails, dies or hangs."""
+        if "path" in fields:
+            await self._open_up(str(fields["path"]))
         await self._ensure()
         await self._wait(self._ready, START_TIMEOUT, "did not become ready")
         child = self._child
@@ -106,6 +121,17 @@ class Worker:
         finally:
             self._pending.pop(number, None)
 
+    async def _open_up(self, path: str) -> None:
+        """Make sure that a directory may be read; a process that is shut in without it is replaced."""
+        wanted = await asyncio.to_thread(places_of, path)
+        missing = [place for place in wanted if not is_below(place, self.readable)]
+        if not missing:
+            return
+        self.readable += missing
+        if self._pending:
+            await asyncio.wait(list(self._pending.values()))
+        await self.close()
+
     def _receive(self, message: dict[str, Any]) -> None:
         match message.get("event"):
             case "hello":
@@ -119,6 +145,8 @@ class Worker:
                 self.environment.reason = printable(str(message.get("reason", "")))
                 self.environment.seconds = float(message.get("seconds") or 0.0)
                 self._ready.set()
+            case "confined":
+                self.environment.isolation = isolation_words(str(message.get("level", "")), message)
             case "result" | "failed" as kind:
                 self._answer(kind, message)
             case _:

@@ -123,7 +123,8 @@ async def triage_all(
     reading: Callable[[int], None] | None = None,
 ) -> Report:
     """Triage each checkpoint in turn; one worker serves them all. `reading` is told of bytes read by `options.deep`."""
-    worker = None if options.files_only or not needs_worker(found) else Worker(options.python)
+    readable = [str(item.root.absolute()) for item in found if item.tokenizer is not None]
+    worker = None if options.files_only or not needs_worker(found) else Worker(options.python, readable=readable)
     asker = Asker(worker) if worker is not None else None
     machine = available()
     triages: list[Triage] = []
@@ -136,7 +137,9 @@ async def triage_all(
     finally:
         if worker is not None:
             await worker.close()
-    return Report(tuple(triages), info.python if info else "", info.packages if info else {})
+    if info is None:
+        return Report(tuple(triages))
+    return Report(tuple(triages), info.python, info.packages, info.isolation)
 
 
 async def _each(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.config_edits import edited
@@ -102,8 +103,14 @@ class Session:
         self.compared: dict[str, Comparison] = {}
         """The comparison under the edits, by path."""
 
-        self.worker = Worker(options.python)
+        self.worker = Worker(options.python, readable=self._roots())
         self.asker = Asker(self.worker)
+
+    def _roots(self) -> list[str]:
+        """Directories in which the worker may read tokenizers; of a hub cache's snapshot the whole repository."""
+        places = [Path(shown).absolute() for shown in self.paths]
+        snapshots = {place.parent.parent for place in places if place.parent.name == "snapshots"}
+        return [str(place) for place in (*places, *sorted(snapshots)) if place.is_dir()]
 
     def scan(self, stop: threading.Event) -> Iterator[Triage]:
         """Read headers, one checkpoint after the other; the loader is not asked. Runs in a thread."""
@@ -258,7 +265,7 @@ class Session:
         """Another environment: everything is to be asked again."""
         await self.worker.close()
         self.options = replace(self.options, python=python)
-        self.worker = Worker(python)
+        self.worker = Worker(python, readable=self._roots())
         self.asker = Asker(self.worker)
         self.compared.clear()
         self.bases.clear()

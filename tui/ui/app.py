@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.worker import WorkerFailed
 
 from tui.triage.session import Session
 from tui.ui.screens.explorer import Explorer
@@ -52,6 +53,9 @@ class CkptriageApp(App[int]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self.defect: Exception | None = None
+        """What no handler caught; the app ends with it."""
+
         if os.environ.get("SSH_CONNECTION"):
             self.animation_level = "none"
 
@@ -67,6 +71,15 @@ class CkptriageApp(App[int]):
 
     def _leave(self, code: int) -> None:
         self.exit(code, return_code=code)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave, and let `explore` raise what happened; Textual would print it with the values of all variables."""
+        self.defect = self.defect or (_cause(error) if isinstance(error, WorkerFailed) else error)
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
 
     async def action_quit(self) -> None:
         """End the attempt that runs, then leave."""
@@ -95,8 +108,15 @@ class CkptriageApp(App[int]):
         yield SystemCommand("Quit", "Leave ckptriage", self.action_quit)
 
 
+def _cause(error: WorkerFailed) -> Exception:
+    """What went wrong in a task of the screen."""
+    return error.error if isinstance(error.error, Exception) else error
+
+
 def explore(paths: list[str], options: Options) -> int:
-    """Run the explorer until it is left; returns the exit code."""
+    """Run the explorer until it is left; returns the exit code, or raises what ended it."""
     app = CkptriageApp(Session(paths, options))
     result = app.run()
+    if app.defect is not None:
+        raise app.defect
     return app.return_code or (result if isinstance(result, int) else 0)

@@ -1,7 +1,7 @@
-"""Confinement of the load attempt: Landlock, seccomp and limits, without root, with the standard library alone.
+"""Confinement of the child: Landlock, seccomp and limits, without root, with the standard library alone.
 
-Linux only; each layer that the kernel lacks is reported as not held. Applied in the child after the request was read
-and before any library is imported, so that nothing of the checkpoint runs outside of it.
+Linux only; each layer that the kernel lacks is reported as not held. Applied in a load attempt and in the warm worker
+before any library is imported, so that nothing of a checkpoint is looked at outside of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _READ_FILE, _READ_DIR, _EXECUTE, _WRITE_FILE, _TRUNCATE, _IOCTL = 1 << 2, 1 << 3
 _READ = _READ_FILE | _READ_DIR | _EXECUTE
 _ACCESS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
 _ALL_ACCESS = (1 << 16) - 1
+_SCOPED = 6
+"""From this version on Landlock keeps signals within the processes that it confines together."""
 
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/lib32", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl", "/etc/nsswitch.conf",
@@ -75,8 +77,11 @@ def landlock_abi() -> int:
     return max(_call(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1)), 0)
 
 
-def apply(readable: list[str], writable: list[str], gpu: bool = False) -> dict[str, Any]:
-    """Confine this process for good; returns which layers hold, and why the others do not."""
+def apply(readable: list[str], writable: list[str], gpu: bool = False, copies: bool = False) -> dict[str, Any]:
+    """Confine this process for good; returns which layers hold, and why the others do not.
+
+    With `copies` it may copy itself and end the copies, which are confined as it is; no other process is reached.
+    """
     held: dict[str, Any] = {"landlock": False, "seccomp": False, "limits": False, "notes": []}
     held["limits"] = _limits(held["notes"])
     if _LIBC is None:
@@ -86,7 +91,7 @@ def apply(readable: list[str], writable: list[str], gpu: bool = False) -> dict[s
         held["notes"].append("no_new_privs was refused")
         return held
     held["landlock"] = _landlock(readable, writable, gpu, held["notes"])
-    held["seccomp"] = _seccomp(held["notes"])
+    held["seccomp"] = _seccomp(held["notes"], copies, held["landlock"] and landlock_abi() >= _SCOPED)
     return held
 
 
@@ -144,7 +149,7 @@ def _landlock(readable: list[str], writable: list[str], gpu: bool, notes: list[s
         return False
     handled = _ACCESS_BY_ABI.get(abi, _ALL_ACCESS)
     network = 3 if abi >= 4 else 0
-    scoped = 3 if abi >= 6 else 0
+    scoped = 3 if abi >= _SCOPED else 0
     attributes = struct.pack("=QQQ", handled, network, scoped)[: 8 if abi < 4 else 16 if abi < 6 else 24]
     ruleset = _call(_CREATE, ctypes.c_char_p(attributes), ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if ruleset < 0:
@@ -181,13 +186,13 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(descriptor)
 
 
-def _seccomp(notes: list[str]) -> bool:
-    """Deny programs, sockets, other processes and kernel interfaces; threads stay allowed."""
+def _seccomp(notes: list[str], copies: bool, scoped: bool) -> bool:
+    """Deny programs, sockets, other processes and kernel interfaces; threads stay allowed, and copies where asked."""
     known = _DENIED.get(platform.machine())
     if known is None:
         notes.append(f"no table of system calls for {platform.machine()}")
         return False
-    program = _filter(*known)
+    program = _filter(*known, copies, scoped)
     kept = ctypes.create_string_buffer(program, len(program))
     code = struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(kept))
     if _LIBC is None or _LIBC.prctl(22, 2, ctypes.c_char_p(code), 0, 0) != 0:
@@ -198,21 +203,46 @@ def _seccomp(notes: list[str]) -> bool:
 
 _LOAD, _EQUAL, _AND, _RETURN, _SET = 0x20, 0x15, 0x54, 0x06, 0x45
 _ALLOW, _DENY, _NOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+_ABOVE = 0x25
 _CLONE_THREAD = 0x00010000
+_NAMESPACES = 0x7E020080
+"""CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
+
+_COPYING = frozenset({"fork", "vfork"})
 
 
-def _filter(architecture: int, denied: dict[str, int], clone: int, clone3: int, kill: int) -> bytes:
-    """The BPF program: EPERM for denied calls, ENOSYS for clone3, clone only for threads, kill only for itself."""
+def _filter(
+    architecture: int, denied: dict[str, int], clone: int, clone3: int, kill: int, copies: bool, scoped: bool
+) -> bytes:
+    """The BPF program: EPERM for denied calls, ENOSYS for clone3, clone only for threads, kill only for itself.
+
+    With `copies`, clone is free of namespaces only; kill is left to Landlock where that keeps signals inside, else it
+    is denied for the app and for groups.
+    """
     code = [
         (_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0), (_SET, 0, 1, 0x40000000), (_RETURN, 0, 0, _DENY),
         (_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _NOSYS),
-        (_EQUAL, 0, 4, clone), (_LOAD, 0, 0, 16), (_SET, 0, 1, _CLONE_THREAD), (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _DENY),
-        (_EQUAL, 0, 4, kill), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, os.getpid()), (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _DENY),
     ]  # fmt: skip
-    for number in denied.values():
-        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
+    if copies:
+        code += [
+            (_EQUAL, 0, 4, clone), (_LOAD, 0, 0, 16), (_SET, 0, 1, _NAMESPACES), (_RETURN, 0, 0, _DENY),
+            (_RETURN, 0, 0, _ALLOW),
+        ]  # fmt: skip
+        if not scoped:
+            code += [
+                (_EQUAL, 0, 5, kill), (_LOAD, 0, 0, 16), (_EQUAL, 2, 0, os.getppid()), (_ABOVE, 1, 0, 0x7FFFFFFF),
+                (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _DENY),
+            ]  # fmt: skip
+    else:
+        code += [
+            (_EQUAL, 0, 4, clone), (_LOAD, 0, 0, 16), (_SET, 0, 1, _CLONE_THREAD), (_RETURN, 0, 0, _ALLOW),
+            (_RETURN, 0, 0, _DENY),
+            (_EQUAL, 0, 4, kill), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, os.getpid()), (_RETURN, 0, 0, _ALLOW),
+            (_RETURN, 0, 0, _DENY),
+        ]  # fmt: skip
+    for name, number in denied.items():
+        if not (copies and name in _COPYING):
+            code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *item) for item in code)

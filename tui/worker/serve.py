@@ -7,6 +7,7 @@ what the public loader builds is not kept. A request whose answer nobody wants a
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections import deque
@@ -37,6 +38,22 @@ class Server:
     def hello(self) -> None:
         """Say who this is, before anything heavy is imported."""
         self.channel.send("hello", python=python_version(), executable=sys.executable, packages=versions())
+
+    def confine(self) -> None:
+        """Shut this process in before anything is imported; the first message says what else may be read."""
+        from ckptriage_worker import confine
+
+        messages: list[dict[str, Any]] = []
+        while not messages and not self.channel.closed:
+            messages, _ = self.channel.arrived((), None)
+        self.queue.extend(messages)
+        if not self.queue or self.queue[0].get("op") != "confine":
+            return
+        readable = self.queue.popleft().get("readable") or []
+        own = os.path.dirname(os.path.abspath(__file__))
+        held = confine.apply([own, *readable], [os.environ.get("HOME", "")], copies=True)
+        layers = {key: held[key] for key in ("landlock", "seccomp", "limits")}
+        self.channel.send("confined", level=confine.level(held), layers=layers, notes=held["notes"])
 
     def warm(self) -> None:
         """Import the libraries now, so that the first question is answered quickly."""
@@ -213,6 +230,7 @@ def run(requests: int, events: int) -> int:
     """Serve until the app goes away."""
     server = Server(Channel(requests, events))
     server.hello()
+    server.confine()
     server.warm()
     server.serve()
     return 0

@@ -6,12 +6,14 @@ refuses a file becomes a `Problem` that carries the library's own words.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.safetensors_header import HeaderRefused, decode, is_plain
 from tui.core.json_text import parse
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS, Tensor
@@ -51,6 +53,9 @@ _DTYPES = frozenset(
 )
 
 
+_TOO_MANY_BYTES = 1 << 61
+"""From so many bytes on a tensor's size in bits exceeds 64 bits."""
+
 _BITS = {name: DTYPE_BITS[name] for name in _DTYPES}
 
 
@@ -77,7 +82,7 @@ def matches(head: bytes, name: str, size: int) -> bool:
     if len(head) < 9:
         return False
     length = int.from_bytes(head[:8], "little")
-    return head[8:9] == b"{" and 2 <= length <= max(MAX_HEADER * 4, size)
+    return head[8:].lstrip(b" \t\r\n")[:1] == b"{" and 2 <= length <= max(MAX_HEADER * 4, size)
 
 
 def read(file: RegularFile) -> FileReport:
@@ -92,11 +97,12 @@ def read(file: RegularFile) -> FileReport:
     header = file.read(8, length)
     try:
         entries = _ENTRIES.decode(header)
-        metadata = (_METADATA.decode(header).values or {}) if b'"__metadata__"' in header else {}
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        return _read_slowly(file, header, str(error))
-    entries.pop("__metadata__", None)
-    return _assemble(file, entries, metadata, length).with_problems(*_unusable_path(file))
+        metadata = _METADATA.decode(header).values if entries.pop("__metadata__", None) is not None else None
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, ValueError):
+        return _read_strictly(file, header)
+    if not is_plain(header, len(entries), len(metadata) if metadata is not None else None):
+        return _read_strictly(file, header)
+    return _assemble(file, entries, metadata or {}, length).with_problems(*_unusable_path(file))
 
 
 def _unusable_path(file: RegularFile) -> tuple[Problem, ...]:
@@ -164,7 +170,7 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
         if (
             isinstance(shape, tuple)
             and begin == before
-            and nbytes > 0
+            and 0 < nbytes < _TOO_MANY_BYTES
             and (not shape or min(shape) > 0)
             and prod(shape) * bits_of(dtype, 0) == nbytes * 8
         ):
@@ -211,12 +217,14 @@ def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) ->
         )
     if any(size < 0 for size in entry.shape):
         return _bad(file, key, f"has a negative size in its shape {list(entry.shape)}", _json_error("invalid value"))
-    bits = prod(entry.shape) * DTYPE_BITS[entry.dtype]
-    if bits >= 1 << 64 or prod(size for size in entry.shape if size) >= 1 << 64:
-        return _bad(
-            file, key, "has a shape whose size overflows 64 bits", _error("overflow computing buffer size from shape")
-        )
-    if bits % 8 or bits // 8 != end - begin:
+    bits = _bits(entry)
+    if bits is None:
+        said = "overflow computing buffer size from shape and/or element type"
+        return _bad(file, key, "has a shape whose size overflows 64 bits", _error(said))
+    if bits % 8:
+        said = "The slice is slicing for subbytes dtypes, and the slice does not end up at a byte boundary"
+        return _bad(file, key, f"{entry.dtype} {list(entry.shape)} ends within a byte", _error(said))
+    if bits // 8 != end - begin:
         return _bad(
             file,
             key,
@@ -224,6 +232,17 @@ def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) ->
             _error("invalid shape, data type, or offset for tensor"),
         )
     return None
+
+
+def _bits(entry: _Entry) -> int | None:
+    """Bits of the data as `Metadata::validate` multiplies them; `None` where a step exceeds 64 bits."""
+    count = 1
+    for size in entry.shape if isinstance(entry.shape, tuple) else ():
+        count *= size
+        if size >= 1 << 64 or count >= 1 << 64:
+            return None
+    bits = count * DTYPE_BITS[entry.dtype]
+    return bits if bits < 1 << 64 else None
 
 
 def _json_error(words: str) -> tuple[str, str]:
@@ -260,42 +279,33 @@ def _size_problem(file: RegularFile, ordered: list[tuple[str, _Entry]], start: i
     )
 
 
-def _read_slowly(file: RegularFile, header: bytes, reason: str) -> FileReport:
-    """A header that does not decode: say why, and list what of it can be read."""
-    document = parse(header)
-    report = FileReport(file.name, "safetensors", file.size, modified=file.modified)
-    if document.error is not None:
-        return report.with_problems(_not_json(file, header, document.error.message, document.error.offset))
-    if not isinstance(document.value, dict):
-        return report.with_problems(_not_json(file, header, "is not an object", 0))
-    kept = _decoded(document.value)
-    if kept is not None and any(_has_surrogate(text) for text in (*kept[0], *kept[1].values())):
-        return report.with_problems(_not_json(file, header, "holds a lone surrogate", 0))
-    if kept is not None:
-        return _assemble(file, *kept, len(header))
-    tensors = tuple(
-        tensor for key, value in document.value.items() if (tensor := _loose(file, key, value, 8 + len(header)))
-    )
-    problem = Problem(
-        "safetensors-invalid-header",
-        f"the header does not have the form of one: {reason}",
-        file.name,
-        8,
-        loader_error=_json_error(reason),
-    )
-    return FileReport(file.name, "safetensors", file.size, tensors, {}, (problem,), modified=file.modified)
-
-
-def _decoded(value: dict[str, Any]) -> tuple[dict[str, _Entry], dict[str, str]] | None:
-    """Entries and metadata of a header whose free text only looks like a tensor; `None` where it is truly odd."""
-    metadata = value.pop("__metadata__", {})
+def _read_strictly(file: RegularFile, header: bytes) -> FileReport:
+    """A header of another form than `save_file` writes: what serde makes of it, or why it refuses."""
     try:
-        return msgspec.convert(value, dict[str, _Entry]), msgspec.convert(metadata, dict[str, str])
-    except (msgspec.ValidationError, RecursionError, OverflowError):
-        return None
+        fields, metadata = decode(header, _DTYPES)
+    except HeaderRefused as refused:
+        report = FileReport(file.name, "safetensors", file.size, modified=file.modified)
+        if refused.offset is not None:
+            return report.with_problems(_not_json(file, header, str(refused), refused.offset, refused.utf8))
+        return replace(report, tensors=_loose_tensors(file, header)).with_problems(_odd_form(file, str(refused)))
+    entries = {key: _Entry(*values) for key, values in fields.items()}
+    return _assemble(file, entries, metadata, len(header)).with_problems(*_unusable_path(file))
 
 
-def _not_json(file: RegularFile, header: bytes, reason: str, offset: int) -> Problem:
+def _odd_form(file: RegularFile, reason: str) -> Problem:
+    """The header is JSON, and not of the form that the library wants."""
+    words = f"the header does not have the form of one: {reason}"
+    return Problem("safetensors-invalid-header", words, file.name, 8, loader_error=_json_error(reason))
+
+
+def _loose_tensors(file: RegularFile, header: bytes) -> tuple[Tensor, ...]:
+    """Whatever of a refused header has the form of a tensor."""
+    value = parse(header).value
+    items = value.items() if isinstance(value, dict) else ()
+    return tuple(found for key, item in items if (found := _loose(file, key, item, 8 + len(header))) is not None)
+
+
+def _not_json(file: RegularFile, header: bytes, reason: str, offset: int, utf8: bool) -> Problem:
     """The header is no JSON; NUL padding and zeroed files are told apart."""
     stripped = header.rstrip(b"\0")
     if not stripped:
@@ -310,7 +320,7 @@ def _not_json(file: RegularFile, header: bytes, reason: str, offset: int) -> Pro
             8 + len(stripped),
             loader_error=_json_error("trailing characters"),
         )
-    kind = "invalid UTF-8 in header" if reason.startswith("not UTF-8") else "invalid JSON in header"
+    kind = "invalid JSON in header" if utf8 else "invalid UTF-8 in header"
     return Problem(
         "safetensors-invalid-header",
         f"the header is no JSON: {reason} at byte {8 + offset:,}",

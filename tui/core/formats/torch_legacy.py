@@ -36,7 +36,11 @@ _MAGIC_TEXT = f"L{TORCH_MAGIC}".encode()
 _STRAY = 64
 """What breaks within so few bytes after a complete pickle is no further pickle."""
 
-_FIRST_OPCODES = frozenset(bytes([code]) for code in b"\x80()]}cJKMNIGSTUVXL\x8a\x8c\x8f\x88\x89FBC\x8e")
+_FIRST_OPCODES = frozenset(
+    bytes([code]) for code in b"\x80()]}cJKMNIGSTUVXLP\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x8f\x88\x89\x95\x96FBC"
+)
+"""Opcodes that need nothing on the stack."""
+
 _PICKLES = frozenset({"pkl", "pickle", "joblib", "sav", "p", "data"})
 _TORCH = frozenset({"bin", "pt", "pth", "ckpt", "th", "tar"})
 
@@ -88,9 +92,14 @@ def read_source(report: FileReport, source: Source) -> FileReport:
 
 def _plain(report: FileReport, traces: list[Trace], broken: str, end: int, size: int) -> FileReport:
     """Pickles that torch did not write: `pickle.load` reads the first, each call one more."""
-    found = find_tensors(traces[0].value, report.name, arrays=True) if traces else Found()
-    for number, trace in enumerate(traces[1:], 1):
-        found.tensors += find_tensors(trace.value, report.name, arrays=True, prefix=f"pickle.{number}").tensors
+    found = Found()
+    for number, trace in enumerate(traces):
+        prefix = f"pickle.{number}" if number else ""
+        more = find_tensors(trace.value, report.name, held=trace.holds, arrays=True, prefix=prefix)
+        if number:
+            found.tensors += more.tensors
+        else:
+            found = more
     if not broken and end < size:
         traces[0].flag("suspicious", f"{count_of(size - end, 'byte')} follow the end of the pickle")
     pickle = judge(traces, found, broken)

@@ -17,17 +17,15 @@ from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
-from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, list_members, read_member
+from tui.core.formats.torch_records import read_records, record_problems
+from tui.core.formats.zip_directory import LocalHeaders, Member, ZipBroken, list_members, read_member
 from tui.core.problems import Problem
 from tui.core.tensors import DTYPE_BITS
-from tui.core.text import bytes_size, count_of, listing, printable
+from tui.core.text import count_of, listing
 
 if TYPE_CHECKING:
     from tui.core.files import RegularFile
     from tui.core.tensors import Tensor
-
-NEWEST_VERSION = 10
-"""`kMaxSupportedFileFormatVersion` of torch 2.13."""
 
 MAX_PICKLE = 256 << 20
 
@@ -51,22 +49,23 @@ def read(file: RegularFile) -> FileReport:
         return _other_zip(file, report, members)
     script = "constants.pkl" in records
     report = replace(report, format="torchscript" if script else "torch_zip")
+    others = [records["constants.pkl"]] if script else []
     try:
-        copies = [read_member(file, member, MAX_PICKLE) for member in _copies(members, root)]
+        copies = [read_member(file, member, MAX_PICKLE) for member in (*_copies(members, root), *others)]
     except ZipBroken as broken:
         return report.with_problems(_corrupt(file, str(broken), "data.pkl"))
     traces, found, broken_at = read_stream(copies[0], file.name)
-    for data in copies[1:]:  # which of them torch reads depends on its search: each is judged
+    for data in copies[1:]:  # a script's constants, and copies: which of them torch reads depends on its search
         more, _, also_broken = read_stream(data, file.name)
         traces, broken_at = traces + more, broken_at or also_broken
     pickle = judge(traces, found, broken_at)
     if script:
         pickle = _scripted(pickle)
     problems = _structure(file, members, records, found)
-    metadata, raw, changed = _metadata(file, records, root)
+    metadata, raw, changed = read_records(file, records, root)
     if zlib.crc32(copies[0]) != records["data.pkl"].crc:
         changed.append("data.pkl")
-    problems += _values(file, raw, changed)
+    problems += record_problems(file, raw, changed)
     tensors = _placed(file, records, found.tensors)
     return replace(report, tensors=tensors, metadata=metadata, problems=tuple(problems), pickle=pickle)
 
@@ -74,16 +73,17 @@ def read(file: RegularFile) -> FileReport:
 def _placed(file: RegularFile, records: dict[str, Member], tensors: list[Tensor]) -> tuple[Tensor, ...]:
     """The tensors with the offset of their first element in the file, where their record is stored plainly."""
     starts: dict[str, int | None] = {}
+    headers = LocalHeaders(file)
     for tensor in tensors:
         if tensor.storage and tensor.storage not in starts:
             member = records.get(f"data/{tensor.storage}")
-            starts[tensor.storage] = _start(file, member) if member is not None and member.method == 0 else None
+            starts[tensor.storage] = _start(headers, member) if member is not None and member.method == 0 else None
     return tuple(_shifted(tensor, starts.get(tensor.storage)) for tensor in tensors)
 
 
-def _start(file: RegularFile, member: Member) -> int | None:
+def _start(headers: LocalHeaders, member: Member) -> int | None:
     try:
-        return data_offset(file, member)
+        return headers.data_offset(member)
     except ZipBroken:
         return None
 
@@ -91,30 +91,6 @@ def _start(file: RegularFile, member: Member) -> int | None:
 def _shifted(tensor: Tensor, start: int | None) -> Tensor:
     """The tensor at `start` plus its own offset in the storage, which the walk has noted in bytes."""
     return msgspec.structs.replace(tensor, offset=None if start is None else start + (tensor.offset or 0))
-
-
-def _values(file: RegularFile, raw: dict[str, str], changed: list[str]) -> list[Problem]:
-    """Records whose value torch refuses (`inline_container.cc`, `serialization.py` 2.13), and changed ones."""
-    problems: list[Problem] = []
-    order, version = raw.get("byteorder"), raw.get("version", "3")
-    if order is not None and order not in ("little", "big"):
-        error = ("ValueError", f"Unknown endianness type: {order}")
-        words = f"its byte order is {printable(order, 20)!r}, neither little nor big"
-        problems.append(Problem("torch-zip-version", words, file.name, loader_error=error))
-    number = int(version) if version.strip().isdecimal() and len(version) < 12 else None
-    if number is None or not 1 <= number <= NEWEST_VERSION:
-        said = f"Couldn't parse the version {version} as Long Long."
-        if number is not None:
-            side = "maximum" if number else "minimum"
-            limit = NEWEST_VERSION if number else 1
-            said = f"Attempted to read a PyTorch file with version {number}, but the {side} supported version for "
-            said += f"reading is {limit}."
-        words = f"its version is {printable(version, 20)!r}; torch 2.13 reads 1 to {NEWEST_VERSION}"
-        problems.append(Problem("torch-zip-version", words, file.name, loader_error=("RuntimeError", said)))
-    if changed:
-        words = f"the CRC-32 of {listing(changed)} does not match"
-        problems.append(Problem("zip-crc", words, file.name, fatal=False))
-    return problems
 
 
 def read_stream(data: bytes, name: str) -> tuple[list[Trace], Found, str]:
@@ -128,7 +104,7 @@ def read_stream(data: bytes, name: str) -> tuple[list[Trace], Found, str]:
         return [machine.trace], find_tensors(value, name), f"the pickle breaks at byte {error.offset:,}: {error}"
     if trace.end < len(data) and data[trace.end :].strip(b"\0"):
         trace.flag("suspicious", f"{count_of(len(data) - trace.end, 'byte')} follow the end of the pickle")
-    return [trace], find_tensors(trace.value, name), ""
+    return [trace], find_tensors(trace.value, name, held=trace.holds), ""
 
 
 def _records(members: list[Member]) -> tuple[dict[str, Member], str]:
@@ -259,26 +235,3 @@ def _layout(file: RegularFile, members: list[Member]) -> list[Problem]:
     if not {f"{root}/version", f"{root}/.data/version"} & {member.name for member in members}:
         return [_corrupt(file, "the record `version` is absent", "version")]
     return []
-
-
-def _metadata(
-    file: RegularFile, records: dict[str, Member], root: str
-) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """What the archive says about itself, the same as it is written, and the records whose CRC does not match."""
-    out = {"archive": root}
-    raw: dict[str, str] = {}
-    changed: list[str] = []
-    for record in ("version", ".format_version", "byteorder"):
-        member = records.get(record)
-        if member is not None and member.size < 64:
-            try:
-                data = read_member(file, member, 64)
-            except ZipBroken:
-                continue
-            raw[record] = data.decode("ascii", "replace")
-            out[record.lstrip(".")] = raw[record].strip()
-            if zlib.crc32(data) != member.crc:
-                changed.append(record)
-    stored = sum(member.size for name, member in records.items() if name.startswith("data/"))
-    out["stored"] = bytes_size(stored)
-    return out, raw, changed

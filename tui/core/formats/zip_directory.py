@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+
+import msgspec
 
 from tui.core.files import FileProblem, RegularFile
 
 MAX_ENTRIES = 200_000
 MAX_DIRECTORY = 256 << 20
+_LOCAL = 30
+"""Bytes of a local header before its name."""
+
+_PAGE = 4096
+_ENTRY = struct.Struct("<H4xIIIHHH8xI").unpack_from
+_LENGTHS = struct.Struct("<HH").unpack_from
 _END = b"PK\x05\x06"
 _END64 = b"PK\x06\x06"
 _LOCATOR64 = b"PK\x06\x07"
@@ -26,8 +33,7 @@ class ZipBroken(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, gc=False):
     """One entry of the central directory."""
 
     name: str
@@ -90,10 +96,7 @@ def _locate64(file: RegularFile, end: int) -> tuple[int, int, int]:
 
 def _entry(data: bytes, position: int) -> tuple[Member, int]:
     """One entry, and where the next begins."""
-    method, _, _, crc, compressed, size, name_length, extra_length, comment_length = struct.unpack_from(
-        "<HHHIIIHHH", data, position + 10
-    )
-    (header,) = struct.unpack_from("<I", data, position + 42)
+    method, crc, compressed, size, name_length, extra_length, comment_length, header = _ENTRY(data, position + 10)
     start = position + 46
     name = data[start : start + name_length].decode("utf-8", "backslashreplace")
     extra = data[start + name_length : start + name_length + extra_length]
@@ -119,16 +122,38 @@ def _wide(extra: bytes, size: int, compressed: int, header: int) -> tuple[int, i
     return size, compressed, header
 
 
+class LocalHeaders:
+    """Reads local headers a page at a time: those of small members lie close together."""
+
+    def __init__(self, file: RegularFile) -> None:
+        self._file = file
+        self._page = b""
+        self._base = 0
+
+    def data_offset(self, member: Member) -> int:
+        """Where a member's bytes begin; `ZipBroken` where its local header is no such thing."""
+        at = member.header - self._base
+        if not 0 <= at <= len(self._page) - _LOCAL:
+            self._turn(member)
+            at = 0
+        if self._page[at : at + 4] != b"PK\x03\x04":
+            raise ZipBroken("corrupt", f"{member.name}: no local header at {member.header:,}")
+        name_length, extra_length = _LENGTHS(self._page, at + 26)
+        return member.header + _LOCAL + int(name_length) + int(extra_length)
+
+    def _turn(self, member: Member) -> None:
+        """The page that a member's header begins."""
+        count = max(min(_PAGE, self._file.size - member.header), _LOCAL)
+        try:
+            self._page = self._file.read(member.header, count)
+        except FileProblem:
+            raise ZipBroken("corrupt", f"{member.name}: its place at {member.header:,} is beyond the file") from None
+        self._base = member.header
+
+
 def data_offset(file: RegularFile, member: Member) -> int:
-    """Where a member's bytes begin; `ZipBroken` where its local header is no such thing."""
-    try:
-        header = file.read(member.header, 30)
-    except FileProblem:
-        raise ZipBroken("corrupt", f"{member.name}: its place at {member.header:,} is beyond the file") from None
-    if header[:4] != b"PK\x03\x04":
-        raise ZipBroken("corrupt", f"{member.name}: no local header at {member.header:,}")
-    name_length, extra_length = struct.unpack_from("<HH", header, 26)
-    return member.header + 30 + int(name_length) + int(extra_length)
+    """Where one member's bytes begin; `ZipBroken` where its local header is no such thing."""
+    return LocalHeaders(file).data_offset(member)
 
 
 def read_member(file: RegularFile, member: Member, limit: int) -> bytes:

@@ -55,6 +55,8 @@ class Report:
     triages: tuple[Triage, ...] = ()
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)
+    isolation: str = ""
+    """How the worker was shut in, empty where none was asked."""
 
     def count(self, word: str) -> int:
         """How many checkpoints have this verdict."""
@@ -107,6 +109,6 @@ def report_json(report: Report) -> dict[str, Any]:
     return {
         "schema": 1,
         "tool": {"name": "ckptriage", "version": __version__},
-        "environment": {"python": report.python, "packages": report.packages},
+        "environment": {"python": report.python, "packages": report.packages, "isolation": report.isolation or None},
         "checkpoints": [triage_json(triage) for triage in report.triages],
     }

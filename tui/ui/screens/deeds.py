@@ -91,6 +91,8 @@ class Deeds(Comparing, Metering):
         )
         self.log_lines.clear()
         self.add_log(LogLine(0.0, "note", f"{checkpoint.path}: predicted {triage.verdict}"))
+        if self.session.environment().isolation:
+            self.add_log(LogLine(0.0, "note", f"the comparison's worker: {self.session.environment().isolation}"))
         if self.size.width < 120:
             self.show_pane("log")
         reason = refusal(checkpoint, options)

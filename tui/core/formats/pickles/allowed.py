@@ -190,7 +190,7 @@ DANGEROUS_NAMES: frozenset[str] = frozenset(
 
 DANGEROUS_PACKAGES = (
     "numpy.distutils", "numpy.f2py", "torch.utils.cpp_extension", "torch._inductor", "torch.distributed.elastic",
-    "torch.fx.graph_module._exec_with_source",
+    "torch.fx.graph_module._exec_with_source", "torch.hub",
 )  # fmt: skip
 """Packages that compile, run or spawn by trade; no checkpoint needs a name of theirs."""
 

@@ -39,6 +39,8 @@ def built(machine: Machine, target: Call) -> None:
         target.array = _reconstructed(target.state)
     elif name in WRAPPERS and isinstance(target.state, Mapping):
         _inline(machine, target, target.state.strings())
+    if target.array is not None:
+        machine.trace.holds = True
 
 
 def from_buffer(arguments: tuple[Any, ...]) -> ArrayValue | None:

@@ -11,15 +11,18 @@ import struct
 from typing import Any
 
 from tui.core.formats.pickles.allowed import TORCH_ALLOWED, TORCH_BLOCKED_MODULES
+from tui.core.formats.pickles.common import CLOSES, LOOKAHEAD, PLAYS, Memo, Sparse
 from tui.core.formats.pickles.opcodes import HANDLERS, WEIGHTS_ONLY_OPCODES
 from tui.core.formats.pickles.rebuild import rebuild
 from tui.core.formats.pickles.trace import MAX_GLOBALS, PickleBroken, Source, Trace
-from tui.core.formats.pickles.values import Blob, Call, Global, Mapping
+from tui.core.formats.pickles.values import ArrayValue, Blob, Call, Global, Mapping, TensorValue
 
 MAX_OPCODES = 4_000_000
 MAX_STRING = 1 << 20
 """Longer strings and bytes are skipped, not kept."""
 
+MAX_LINE = 1 << 16
+MAX_MARKS = 1 << 16
 MAX_LIST = 100_000
 """Plain numbers beyond that many in a list are counted as read and not kept."""
 
@@ -27,6 +30,19 @@ _NUMBERS = re.compile(rb"(?:G.{8}|J.{4}|K.|M..){64,4096}+", re.DOTALL)
 """A run of numbers that is too long to be a shape: played at once, and their values not kept."""
 
 _ONE_NUMBER = re.compile(rb"G.{8}|J.{4}|K.|M..", re.DOTALL)
+_SIZE = struct.Struct("<I").unpack_from
+_CALLS = frozenset(b"RQ")
+_HELD = frozenset({TensorValue, ArrayValue})
+_NUMERIC = frozenset(b"GJKM")
+
+
+def _other(data: bytes, at: int, stack: list[Any], memo: Memo) -> int:
+    """Every other opcode: left to its handler."""
+    return -1
+
+
+_PLAYS = [PLAYS.get(code, _other) for code in range(256)]
+_ALLOWED_PLAYS = [PLAYS.get(code, _other) if code in WEIGHTS_ONLY_OPCODES else _other for code in range(256)]
 
 _PYTHON2 = {
     "__builtin__": "builtins",
@@ -49,7 +65,7 @@ class Machine:
         self.budget = budget
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+        self.memo: list[Any] | Sparse = []
         self.trace = Trace()
         self._frame_end = 0
 
@@ -60,7 +76,7 @@ class Machine:
         count = 0
         try:
             while True:
-                count += self._skim()
+                count += self._skim(self.budget - count)
                 opcode = self._byte()
                 if opcode == 0x2E:
                     break
@@ -90,47 +106,70 @@ class Machine:
             self.stack = []
         return self.trace
 
-    def _skim(self) -> int:
-        """Play the commonest opcodes (memo, small integers, MARK) in one loop; how many were played.
+    def _skim(self, most: int) -> int:
+        """Play the commonest opcodes in one loop, `most` of them; how many were played.
 
-        They are two thirds of a state dict's stream, all of them allowed by `weights_only`.
+        They are nine tenths of most streams. Where `weights_only` still accepts the stream, only those that it knows.
         """
         source, memo = self.source, self.memo
         data, stack = source.data, self.stack
+        refused = self.trace.refusal is not None
+        plays, memoize = (_PLAYS, 0x94) if refused else (_ALLOWED_PLAYS, None)
         index = self.position - source.base
-        edge = len(data) - 5
+        edge = len(data) - LOOKAHEAD
         count = 0
-        while 0 <= index < edge:
-            opcode = data[index]
-            if opcode == 0x71:  # BINPUT
-                memo[data[index + 1]] = stack[-1]
-                index += 2
-            elif opcode == 0x72 and data[index + 4] == 0:  # LONG_BINPUT of a sane index
-                memo[int.from_bytes(data[index + 1 : index + 4], "little")] = stack[-1]
-                index += 5
-            elif opcode == 0x68:  # BINGET
-                stack.append(memo[data[index + 1]])
-                index += 2
-            elif opcode == 0x6A:  # LONG_BINGET
-                stack.append(memo[int.from_bytes(data[index + 1 : index + 5], "little")])
-                index += 5
-            elif opcode == 0x4B:  # BININT1
-                stack.append(data[index + 1])
-                index += 2
-            elif opcode == 0x28:  # MARK
-                self.marks.append(stack)
-                self.stack = stack = []
-                index += 1
-                numbers = _NUMBERS.match(data, index)
-                if numbers is not None:
-                    index = numbers.end()
-                    stack.extend([0] * _how_many(numbers[0]))
-                    count += len(stack) >> 4
-            else:
-                break
-            count += 1
-        self.position = source.base + index
+        try:
+            while 0 <= index < edge and count < most:
+                opcode = data[index]
+                if opcode == 0x72 and _SIZE(data, index + 1)[0] == len(memo):  # LONG_BINPUT of the next number
+                    memo.append(stack[-1])
+                    index += 5
+                elif opcode == memoize:
+                    memo.append(stack[-1])
+                    index += 1
+                elif opcode == 0x4B:  # BININT1
+                    stack.append(data[index + 1])
+                    index += 2
+                elif opcode == 0x68:  # BINGET
+                    stack.append(memo[data[index + 1]])
+                    index += 2
+                else:
+                    after = plays[opcode](data, index, stack, memo)
+                    if after < 0:
+                        after = self._step(opcode, index)
+                        if after < 0:
+                            break
+                        stack = self.stack
+                    index = after
+                count += 1
+        finally:
+            self.position = source.base + index
         return count
+
+    def _step(self, opcode: int, index: int) -> int:
+        """Play MARK, what ends one, a call or a storage's name; the place of the next opcode, -1 for any other."""
+        if opcode == 0x28:
+            self.mark()
+            return self._numbers(index + 1)
+        if opcode in _CALLS:
+            self.position = self.source.base + index + 1
+            HANDLERS[opcode](self)
+            return index + 1
+        close = CLOSES.get(opcode)
+        if close is None or not close(self.stack, self.marks[-1]):
+            return -1
+        self.stack = self.marks.pop()
+        return index + 1
+
+    def _numbers(self, index: int) -> int:
+        """A run of numbers after a MARK, too long to be a shape, played at once as zeros; the place after it."""
+        numbers = _NUMBERS.match(self.source.data, index) if self.source.data[index] in _NUMERIC else None
+        if numbers is None:
+            return index
+        count = _how_many(numbers[0])
+        self.stack.extend([0] * count)
+        self.budget -= count >> 4
+        return numbers.end()
 
     # reading
 
@@ -171,14 +210,37 @@ class Machine:
 
     def line(self) -> bytes:
         """Up to the next newline, which is dropped; at most 64 KiB."""
-        out = bytearray()
-        while (byte := self._byte()) != 0x0A:
-            out.append(byte)
-            if len(out) > 1 << 16:
-                raise PickleBroken("a text argument longer than 64 KiB", self.position)
-        return bytes(out)
+        source = self.source
+        start = self.position - source.base
+        end = source.data.find(b"\n", max(start, 0), start + MAX_LINE + 1) if start >= 0 else -1
+        if end < 0:
+            source.window(self.position, min(MAX_LINE + 1, source.end - self.position))
+            start, end = 0, source.data.find(b"\n", 0, MAX_LINE + 1)
+        if end < 0:
+            where = self.position + min(MAX_LINE, len(source.data))
+            words = "a text argument longer than 64 KiB" if len(source.data) > MAX_LINE else "ends in a text argument"
+            raise PickleBroken(words, where)
+        self.position = source.base + end + 1
+        return source.data[start:end]
 
     # helpers of the handlers
+
+    def remember(self, index: int, value: Any) -> None:
+        """PUT: a number that does not follow the last makes the memo sparse."""
+        memo = self.memo
+        if index == len(memo):
+            memo.append(value)
+            return
+        if isinstance(memo, list) and not 0 <= index < len(memo):
+            self.memo = memo = Sparse(enumerate(memo))
+        memo[index] = value
+
+    def mark(self) -> None:
+        """MARK: what follows is a level deeper; no writer goes as deep as the limit, since each level is a call of it."""
+        if len(self.marks) >= MAX_MARKS:
+            raise PickleBroken(f"more than {MAX_MARKS:,} open MARKs: not read further", self.position)
+        self.marks.append(self.stack)
+        self.stack = []
 
     def mark_items(self) -> list[Any]:
         """What was pushed since the last MARK."""
@@ -214,6 +276,7 @@ class Machine:
         if isinstance(function, Global):
             value = rebuild(function.full, arguments, trace)
             if value is not None:
+                trace.holds = trace.holds or type(value) in _HELD
                 return value
         else:
             trace.flag("suspicious", "calls the result of another call")

@@ -160,8 +160,7 @@ def _empty_set(machine: Machine) -> None:
 
 @_on(b"(")
 def _mark(machine: Machine) -> None:
-    machine.marks.append(machine.stack)
-    machine.stack = []
+    machine.mark()
 
 
 @_on(b"0")
@@ -312,7 +311,7 @@ def _build(machine: Machine) -> None:
 def _persistent(machine: Machine) -> None:
     text = machine.source.data[machine.position - 1 - machine.source.base] == 0x50
     identity = machine.line().decode("latin-1") if text else machine.stack.pop()
-    machine.trace.persistent = True
+    machine.trace.persistent = machine.trace.holds = True
     storage: Storage | None = storage_of(identity)
     if storage is None and machine.trace.refusal is None and not isinstance(identity, tuple | int):
         machine.trace.refuse("persistent_load id must be tuple or int, but got an object")
@@ -323,11 +322,13 @@ def _memo(code: bytes, width: int, store: bool) -> None:
     def handle(machine: Machine) -> None:
         index = int(machine.line()) if width == 0 else int.from_bytes(machine.take(width), "little")
         if not store:
+            if index < 0:
+                raise PickleBroken(f"asks for memo number {index}", machine.position)
             machine.stack.append(machine.memo[index])
             return
         if index > 1 << 26:
             machine.trace.flag("suspicious", f"a memo index of {index:,} makes the loader allocate gigabytes")
-        machine.memo[index] = machine.stack[-1]
+        machine.remember(index, machine.stack[-1])
 
     HANDLERS[code[0]] = handle
 
@@ -345,7 +346,7 @@ for _code, _width, _store in (
 
 @_on(b"\x94")
 def _memoize(machine: Machine) -> None:
-    machine.memo[len(machine.memo)] = machine.stack[-1]
+    machine.memo.append(machine.stack[-1])
 
 
 @_on(b"\x80")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tui.core.formats.pickles.arrays import from_buffer
+from tui.core.formats.pickles.arrays import element, from_buffer
 from tui.core.formats.pickles.values import Blob, Call, Global, Mapping, Storage, TensorValue
 from tui.core.tensors import TORCH_DTYPES, TORCH_STORAGE
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tui.core.formats.pickles.trace import Trace
 
+_INTEGERS = frozenset({int})
 _ENCODINGS = frozenset({"latin1", "latin-1", "ascii", "utf-8", "utf8"})
 
 
@@ -34,12 +35,13 @@ def rebuild(full: str, arguments: Any, trace: Trace) -> Any:
     """The record that calling `full` gives, or `None` where it is no function known here."""
     if not isinstance(arguments, tuple):
         return None
-    if full.startswith("torch._utils._rebuild_") or full.startswith("torch._tensor._rebuild_"):
+    if full.startswith(("torch._utils._rebuild_", "torch._tensor._rebuild_")):
         function = _REBUILD.get(full.rpartition(".")[2])
         try:
             return function(arguments, trace) if function is not None else None
         except (IndexError, TypeError, AttributeError):
             trace.flag("suspicious", f"{full} is called with arguments it does not take")
+            trace.refuse(f"{full}() got arguments that it does not take")
             return None
     plain = _PLAIN.get(full)
     return plain(arguments, trace) if plain is not None else None
@@ -49,7 +51,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
     """A shape or stride; anything else raises TypeError."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple):
         value = value.arguments[0]
-    if isinstance(value, tuple | list) and all(type(item) is int for item in value):
+    if isinstance(value, tuple | list) and _INTEGERS.issuperset(map(type, value)):
         return tuple(value)
     raise TypeError("not a shape")
 
@@ -168,6 +170,14 @@ def _encode(arguments: tuple[Any, ...], trace: Trace) -> Any:
     return None
 
 
+def _scalar(arguments: tuple[Any, ...], trace: Trace) -> Any:
+    """`numpy._core.multiarray.scalar(dtype, data)`: the data of a number or text, never an object."""
+    known = element(arguments[0]) if len(arguments) == 2 else None
+    if known is None or known[1] is None or not isinstance(arguments[1], bytes | str | Blob):
+        trace.flag("suspicious", "a numpy scalar is made of something else than the bytes of a number")
+    return None
+
+
 def _parameter(arguments: tuple[Any, ...], trace: Trace) -> Any:
     return arguments[0] if arguments and isinstance(arguments[0], TensorValue) else None
 
@@ -190,6 +200,8 @@ _PLAIN: dict[str, Callable[[tuple[Any, ...], Trace], Any]] = {
     "torch.device": _device,
     "_codecs.encode": _encode,
     "torch.nn.parameter.Parameter": _parameter,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
     "numpy.core.numeric._frombuffer": lambda arguments, trace: from_buffer(arguments),
     "numpy._core.numeric._frombuffer": lambda arguments, trace: from_buffer(arguments),
 }

@@ -43,6 +43,8 @@ class Trace:
 
     opcodes: int = 0
     persistent: bool = False
+    holds: bool = False
+    """Whether a tensor, an array or a reference to one was met; without, the value need not be searched."""
 
     def refuse(self, message: str) -> None:
         """Note what `weights_only` raises, the first time."""
@@ -66,6 +68,7 @@ class Trace:
             self.flag(level, sentence)
         self.calls.extend(other.calls[: max(MAX_GLOBALS - len(self.calls), 0)])
         self.opcodes += other.opcodes
+        self.holds = self.holds or other.holds
         if other.refusal is not None:
             self.refuse(other.refusal)
 

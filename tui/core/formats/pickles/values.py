@@ -36,7 +36,7 @@ class Storage(msgspec.Struct, frozen=True, gc=False):
     numel: int
 
 
-class TensorValue(msgspec.Struct, frozen=True):
+class TensorValue(msgspec.Struct, frozen=True, gc=False):
     """What a torch rebuild function would return."""
 
     dtype: str
@@ -50,7 +50,7 @@ class TensorValue(msgspec.Struct, frozen=True):
     """`sparse`, `quantized`, `meta`, `nested`; empty for a dense tensor."""
 
 
-class ArrayValue(msgspec.Struct, frozen=True):
+class ArrayValue(msgspec.Struct, frozen=True, gc=False):
     """A numpy array: what it is and where its bytes are."""
 
     dtype: str
@@ -97,7 +97,3 @@ class Persistent:
     """A persistent id that is no torch storage."""
 
     value: Any
-
-
-MARKER = object()
-"""Where a MARK opcode stands; never part of a value."""

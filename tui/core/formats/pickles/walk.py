@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tui.core.formats.pickles.values import ArrayValue, Call, Mapping, Persistent, Storage, TensorValue
+from tui.core.formats.pickles.values import ArrayValue, Blob, Call, Global, Mapping, Persistent, Storage, TensorValue
 from tui.core.tensors import DTYPE_BITS, Tensor, bytes_of
 
 MAX_NODES = 4_000_000
 MAX_DEPTH = 64
+_LEAVES = frozenset({int, float, bool, str, bytes, type(None), Blob, Global, Storage})
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 
 
@@ -30,10 +31,17 @@ class Found:
 
 
 def find_tensors(
-    value: Any, file: str, *, arrays: bool = False, prefix: str = "", stored: dict[str, TensorValue] | None = None
+    value: Any,
+    file: str,
+    *,
+    held: bool = True,
+    arrays: bool = False,
+    prefix: str = "",
+    stored: dict[str, TensorValue] | None = None,
 ) -> Found:
     """Every tensor reachable from `value`, named by the keys that lead to it; numpy arrays where `arrays` is true.
 
+    Where `held` is false the stream made none, and only the value's own form is told.
     `stored` holds tensors that the value only refers to by persistent ids, as torch's tar format does.
 
     Entries of the dictionary at the top keep their key and have no role; what lies deeper is `nested`, below a key
@@ -44,7 +52,7 @@ def find_tensors(
         found.top_keys = [key_text(key) for key, _ in value.pairs][:100_000]
     elif isinstance(value, Call):
         found.root = value.name
-    stack: list[tuple[str, Any, int, str]] = [(prefix, value, 0, "")]
+    stack: list[tuple[str, Any, int, str]] = [(prefix, value, 0, "")] if held else []
     seen: set[int] = set()
     nodes = 0
     while stack:
@@ -70,9 +78,9 @@ def find_tensors(
         if id(item) in seen:
             continue
         seen.add(id(item))
-        children = _children(item, depth)
         stack.extend(
-            (_join(path, name), child, depth + 1, _role(role, name, depth, item)) for name, child in reversed(children)
+            (_join(path, name), child, depth + 1, _role(role, name, depth, item))
+            for name, child in reversed(_children(item))
         )
     found.containers = _count(found.tensors, value)
     return found
@@ -86,15 +94,23 @@ def _resolved(item: Any, stored: dict[str, TensorValue] | None) -> tuple[Any, Ar
 
 
 def _is_outside(value: TensorValue) -> bool:
-    """Whether torch cannot place the view in its storage (`set_` would have to resize it)."""
-    if any(size < 0 for size in value.shape):
+    """Whether torch cannot place the view in its storage (`set_` would have to resize it), or has no such storage."""
+    if value.shape and min(value.shape) < 0:
         return True
     storage, strides = value.storage, value.stride
-    if storage is None or strides is None or storage.numel < 0 or 0 in value.shape or value.note == "quantized":
-        return False
-    if value.offset < 0 or any(step < 0 for step in strides):
+    if storage is not None and storage.numel < 0:
         return True
-    last = value.offset + sum((size - 1) * step for size, step in zip(value.shape, strides, strict=False))
+    if storage is None or strides is None:
+        return False
+    if len(strides) != len(value.shape):
+        return True
+    if 0 in value.shape or value.note == "quantized":
+        return False
+    if value.offset < 0 or (strides and min(strides) < 0):
+        return True
+    last = value.offset
+    for size, step in zip(value.shape, strides, strict=True):
+        last += (size - 1) * step
     return last >= storage.numel
 
 
@@ -107,13 +123,13 @@ def key_text(key: Any) -> str:
     return str(key) if isinstance(key, int | float | None) else f"<{type(key).__name__}>"
 
 
-def _children(item: Mapping | Call | list[Any] | tuple[Any, ...], depth: int) -> list[tuple[str, Any]]:
-    """What lies one step below, with the name of the step; an empty name adds none."""
+def _children(item: Mapping | Call | list[Any] | tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """What lies one step below and may hold tensors, with the name of the step; an empty name adds none."""
     if isinstance(item, Mapping):
-        return [(key_text(key), child) for key, child in item.pairs]
+        return [(key_text(key), child) for key, child in item.pairs if type(child) not in _LEAVES]
     if isinstance(item, Call):
-        return _of_object(item)
-    return [(str(index), child) for index, child in enumerate(item)]
+        return [pair for pair in _of_object(item) if type(pair[1]) not in _LEAVES]
+    return [(str(index), child) for index, child in enumerate(item) if type(child) not in _LEAVES]
 
 
 def _of_object(item: Call) -> list[tuple[str, Any]]:

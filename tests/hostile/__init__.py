@@ -1,0 +1,3 @@
+"""Tests: hostile."""
+
+from __future__ import annotations
