@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders.tables import EMPTY_BLOCK, sealed, varint
 from tui.core.assemble import read_directory, read_one_file, read_prefix
 from tui.core.formats.tensorflow.crc32c import crc32c
 from tui.core.formats.tensorflow.table import TableError, unsnappy
@@ -194,18 +195,6 @@ def test_snappy_blocks_are_undone() -> None:
             unsnappy(bad)
 
 
-def _masked(crc: int) -> int:
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
 def _compressed_index(index: bytes) -> bytes:
     """The same index with its one data block as a snappy literal, as TensorFlow's reader accepts."""
     from tui.core.formats.tensorflow.table import MAGIC, _handle, _number
@@ -225,19 +214,14 @@ def _compressed_index(index: bytes) -> bytes:
         b"\xf4" + (len(data[at : at + 60_000]) - 1).to_bytes(2, "little") + data[at : at + 60_000]
         for at in range(0, len(data), 60_000)
     )
-    packed = _varint(len(data)) + pieces
-
-    def sealed(content: bytes, kind: int) -> bytes:
-        body = content + bytes([kind])
-        return body + _masked(crc32c(body)).to_bytes(4, "little")
-
+    packed = varint(len(data)) + pieces
     out = sealed(packed, 1)
     meta = (len(out), 8)
-    out += sealed(b"\0\0\0\0\1\0\0\0", 0)
-    handle = _varint(0) + _varint(len(packed))
-    entry = b"\0" + _varint(len(key)) + _varint(len(handle)) + key + handle + b"\0\0\0\0\1\0\0\0"
-    footer = _varint(meta[0]) + _varint(meta[1]) + _varint(len(out)) + _varint(len(entry))
-    return out + sealed(entry, 0) + footer.ljust(40, b"\0") + MAGIC
+    out += sealed(EMPTY_BLOCK)
+    handle = varint(0) + varint(len(packed))
+    entry = b"\0" + varint(len(key)) + varint(len(handle)) + key + handle + EMPTY_BLOCK
+    footer = varint(meta[0]) + varint(meta[1]) + varint(len(out)) + varint(len(entry))
+    return out + sealed(entry) + footer.ljust(40, b"\0") + MAGIC
 
 
 def test_a_compressed_index_is_read_as_tensorflow_reads_it(made: dict[str, Path], tmp_path: Path) -> None:
@@ -274,15 +258,10 @@ def test_blocks_that_lie_in_one_another_are_refused(made: dict[str, Path], tmp_p
     """A table whose index names one block a million times would be read a million times."""
     from tui.core.formats.tensorflow.table import MAGIC
 
-    def sealed(content: bytes) -> bytes:
-        body = content + b"\0"
-        return body + _masked(crc32c(body)).to_bytes(4, "little")
-
-    block = b"\0\0\0\0\1\0\0\0"
-    out = sealed(block)
+    out = sealed(EMPTY_BLOCK)
     entry = b"".join(b"\0\4\2" + number.to_bytes(4, "big") + b"\0\x08" for number in range(50_000))
-    entry += b"\0\0\0\0\1\0\0\0"
-    footer = _varint(0) + _varint(8) + _varint(len(out)) + _varint(len(entry))
+    entry += EMPTY_BLOCK
+    footer = varint(0) + varint(8) + varint(len(out)) + varint(len(entry))
     path = tmp_path / "model.ckpt.index"
     path.write_bytes(out + sealed(entry) + footer.ljust(40, b"\0") + MAGIC)
     [problem] = [item for item in read_one_file(path, "x").all_problems() if item.code == "tensorflow-index-damaged"]
