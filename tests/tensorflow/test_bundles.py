@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders.tables import EMPTY_BLOCK, sealed, varint
+from tests.conftest import SAMPLES
 from tui.core.assemble import read_directory, read_one_file, read_prefix
 from tui.core.formats.tensorflow.crc32c import crc32c
 from tui.core.formats.tensorflow.table import TableError, unsnappy
@@ -27,7 +28,8 @@ def _real(prefix: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 _NAMES = {
     "F32": "float32", "F64": "float64", "I64": "int64", "I32": "int32", "BF16": "bfloat16", "STRING": "string",
-    "BOOL": "bool",
+    "BOOL": "bool", "F16": "float16", "I8": "int8", "I16": "int16", "U8": "uint8", "U16": "uint16", "U32": "uint32",
+    "U64": "uint64", "C64": "complex64", "C128": "complex128",
 }  # fmt: skip
 
 
@@ -48,10 +50,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "many": bundles.many_names(root / "many" / "model.ckpt"),
         "hidden": bundles.many_names(root / "hidden" / "x", 3),
         "v1": bundles.first_version(root / "first" / "model.ckpt-1"),
+        "every dtype": bundles.every_dtype(root / "dtypes" / "model.ckpt"),
+        "partitioned": bundles.partitioned(root / "parts" / "model.ckpt"),
+        "partitioned into many": bundles.partitioned(root / "thirty" / "model.ckpt", 30, 90),
+        "partitioned and sharded": bundles.partitioned(root / "both" / "model.ckpt", sharded=True),
+        "merged": bundles.merged(root / "merged" / "model.ckpt"),
+        "trained": bundles.trained(root / "trained" / "ckpt-3"),
+        "v1 of many": bundles.first_version_of_many(root / "old" / "model.ckpt-300"),
     }
 
 
-@pytest.mark.parametrize("name", ["object-based", "name-based", "sharded", "many", "hidden", "v1"])
+KINDS = (
+    "object-based", "name-based", "sharded", "many", "hidden", "v1", "every dtype", "partitioned",
+    "partitioned into many", "partitioned and sharded", "merged", "trained", "v1 of many",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_names_dtypes_and_shapes_are_those_of_load_checkpoint(made: dict[str, Path], name: str) -> None:
     prefix = made[name]
     real = _real(prefix)
@@ -62,6 +77,22 @@ def test_names_dtypes_and_shapes_are_those_of_load_checkpoint(made: dict[str, Pa
     alone = checkpoints([str(prefix)])
     assert [_ours(item) for item in alone] == [real]
     assert [item.kind for item in alone] == ["tensorflow_checkpoint"]
+
+
+SAVED_MODELS = ("tfhub-bert-v3", "tfhub-bert-v2-list", "tfhub-bert-v1", "tensorflow1-bert", "tfhub-bert-preprocess")
+
+
+@pytest.mark.parametrize("name", SAVED_MODELS)
+def test_variables_of_saved_models_are_those_of_load_checkpoint(name: str) -> None:
+    checkpoint = read_directory(SAMPLES / name, name)
+    assert _ours(checkpoint) == _real(SAMPLES / name / "variables" / "variables")
+
+
+def test_a_checkpoint_of_nothing_has_its_bookkeeping_only(tmp_path: Path) -> None:
+    tf.train.Checkpoint().write(str(tmp_path / "ckpt"))
+    checkpoint = read_prefix(tmp_path / "ckpt", "x")
+    assert _ours(checkpoint) == _real(tmp_path / "ckpt")
+    assert {tensor.role for tensor in checkpoint.tensors} == {"bookkeeping"}
 
 
 def test_every_tensor_lies_where_the_reader_says(made: dict[str, Path]) -> None:
