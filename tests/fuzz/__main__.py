@@ -6,16 +6,28 @@ import argparse
 import datetime
 import os
 import platform
+import resource
+import signal
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.fuzz.mutate import many
 from tests.fuzz.seeds import Seed, seeds
+from tests.fuzz.tensorflow_seeds import targets
 from tui.core.assemble import read_directory, read_one_file
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.report.model import triage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+ADDRESS_SPACE = 4 << 30
+HANGS = 10
+"""Seconds after which an input is given up."""
 
 JUDGED_EVERY = 8
 """Of so many inputs one goes through the rules too."""
@@ -37,19 +49,46 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
+class TooSlow(BaseException):
+    """An input took longer than it may; no handler of `Exception` takes it for an answer."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Raise `TooSlow` when the block takes longer than `HANGS` seconds."""
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise TooSlow(f"no answer in {HANGS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, HANGS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def everything(place: Path) -> dict[str, Seed]:
+    """All files that are mutated."""
+    more = {name: Seed(target.data, change=target.change) for name, target in targets(place).items()}
+    return {**seeds(place), **more}
+
+
 def fuzz(name: str, seed: Seed, first: int, count: int, place: Path) -> Tally:
     """`count` mutations of one seed, each read, every eighth judged."""
     tally = Tally()
     plain = name.partition("#")[0]
     path = place / "inputs" / name.replace("/", "-").replace("#", "-") / plain
     path.parent.mkdir(parents=True, exist_ok=True)
-    for number, changed in many(seed.data, first, count):
+    for number, changed in seed.mutations(first, count):
         path.write_bytes(seed.wrap(changed))
         tally.inputs += 1
         started = time.perf_counter()
         try:
-            _read(path, plain, tally, number)
-        except Exception as error:
+            with limited():
+                _read(path, plain, tally, number)
+        except (Exception, TooSlow) as error:
             tally.failures.append(f"{name} seed {number}: {type(error).__name__}: {error}")
         taken = time.perf_counter() - started
         if taken > tally.slowest:
@@ -74,7 +113,7 @@ def _read(path: Path, name: str, tally: Tally, number: int) -> None:
 
 def run(count: int, first: int, place: Path) -> list[str]:
     """Inputs that a reader did not answer: format and seed, with what went wrong."""
-    return [line for name, seed in seeds(place).items() for line in fuzz(name, seed, first, count, place).failures]
+    return [line for name, seed in everything(place).items() for line in fuzz(name, seed, first, count, place).failures]
 
 
 def _row(name: str, tally: Tally) -> str:
@@ -87,8 +126,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=1_000_000)
-    parser.add_argument("--only", default="", help="seeds whose name contains this")
+    parser.add_argument("--only", nargs="*", default=[""], help="parts of seeds' names; all where none is given")
     options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     started = time.perf_counter()
     total = 0
     failures: list[str] = []
@@ -97,8 +137,8 @@ def main() -> int:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as directory:
         place = Path(directory)
-        for name, seed in seeds(place).items():
-            if options.only in name:
+        for name, seed in everything(place).items():
+            if any(part in name for part in options.only):
                 tally = fuzz(name, seed, options.first, options.count, place)
                 total, failures = total + tally.inputs, failures + tally.failures
                 print(_row(name, tally), flush=True)

@@ -49,6 +49,20 @@ def mutated(data: bytes, seed: int) -> bytes:
     return bytes(out)
 
 
+def in_place(data: bytes, seed: int) -> bytes:
+    """One mutation that moves nothing, so that lengths and addresses further on still hold."""
+    chance = random.Random(seed)
+    out = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(out))
+        if chance.randrange(2):
+            out[at] ^= 1 << chance.randrange(8)
+            continue
+        piece = chance.choice(INTERESTING) if chance.randrange(2) else out[at // 2 : at // 2 + chance.randint(1, 16)]
+        out[at : at + len(piece)] = piece[: len(out) - at]
+    return bytes(out)
+
+
 def many(data: bytes, first: int, count: int) -> Iterator[tuple[int, bytes]]:
     """`count` mutations with the seeds from `first` on."""
     for seed in range(first, first + count):

@@ -25,9 +25,10 @@ from tests.builders import format_samples
 from tests.builders.checkpoints import header
 from tests.builders.gguf_files import small
 from tests.conftest import SAMPLES
+from tests.fuzz.mutate import many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -41,6 +42,16 @@ class Seed:
 
     data: bytes
     wrap: Callable[[bytes], bytes] = _bare
+    change: Callable[[bytes, int], bytes] | None = None
+    """How it is changed by the number of a mutation, where not in any way."""
+
+    def mutations(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+        """(number, changed data), the same for the same number."""
+        if self.change is None:
+            yield from many(self.data, first, count)
+            return
+        for number in range(first, first + count):
+            yield number, self.change(self.data, number)
 
 
 def seeds(place: Path) -> dict[str, Seed]:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders.tables import EMPTY_BLOCK, sealed, varint
+from tests.conftest import SAMPLES
 from tui.core.assemble import read_directory, read_one_file, read_prefix
 from tui.core.formats.tensorflow.crc32c import crc32c
 from tui.core.formats.tensorflow.table import TableError, unsnappy
@@ -26,7 +28,8 @@ def _real(prefix: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 _NAMES = {
     "F32": "float32", "F64": "float64", "I64": "int64", "I32": "int32", "BF16": "bfloat16", "STRING": "string",
-    "BOOL": "bool",
+    "BOOL": "bool", "F16": "float16", "I8": "int8", "I16": "int16", "U8": "uint8", "U16": "uint16", "U32": "uint32",
+    "U64": "uint64", "C64": "complex64", "C128": "complex128",
 }  # fmt: skip
 
 
@@ -47,10 +50,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "many": bundles.many_names(root / "many" / "model.ckpt"),
         "hidden": bundles.many_names(root / "hidden" / "x", 3),
         "v1": bundles.first_version(root / "first" / "model.ckpt-1"),
+        "every dtype": bundles.every_dtype(root / "dtypes" / "model.ckpt"),
+        "partitioned": bundles.partitioned(root / "parts" / "model.ckpt"),
+        "partitioned into many": bundles.partitioned(root / "thirty" / "model.ckpt", 30, 90),
+        "partitioned and sharded": bundles.partitioned(root / "both" / "model.ckpt", sharded=True),
+        "merged": bundles.merged(root / "merged" / "model.ckpt"),
+        "trained": bundles.trained(root / "trained" / "ckpt-3"),
+        "v1 of many": bundles.first_version_of_many(root / "old" / "model.ckpt-300"),
     }
 
 
-@pytest.mark.parametrize("name", ["object-based", "name-based", "sharded", "many", "hidden", "v1"])
+KINDS = (
+    "object-based", "name-based", "sharded", "many", "hidden", "v1", "every dtype", "partitioned",
+    "partitioned into many", "partitioned and sharded", "merged", "trained", "v1 of many",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_names_dtypes_and_shapes_are_those_of_load_checkpoint(made: dict[str, Path], name: str) -> None:
     prefix = made[name]
     real = _real(prefix)
@@ -61,6 +77,22 @@ def test_names_dtypes_and_shapes_are_those_of_load_checkpoint(made: dict[str, Pa
     alone = checkpoints([str(prefix)])
     assert [_ours(item) for item in alone] == [real]
     assert [item.kind for item in alone] == ["tensorflow_checkpoint"]
+
+
+SAVED_MODELS = ("tfhub-bert-v3", "tfhub-bert-v2-list", "tfhub-bert-v1", "tensorflow1-bert", "tfhub-bert-preprocess")
+
+
+@pytest.mark.parametrize("name", SAVED_MODELS)
+def test_variables_of_saved_models_are_those_of_load_checkpoint(name: str) -> None:
+    checkpoint = read_directory(SAMPLES / name, name)
+    assert _ours(checkpoint) == _real(SAMPLES / name / "variables" / "variables")
+
+
+def test_a_checkpoint_of_nothing_has_its_bookkeeping_only(tmp_path: Path) -> None:
+    tf.train.Checkpoint().write(str(tmp_path / "ckpt"))
+    checkpoint = read_prefix(tmp_path / "ckpt", "x")
+    assert _ours(checkpoint) == _real(tmp_path / "ckpt")
+    assert {tensor.role for tensor in checkpoint.tensors} == {"bookkeeping"}
 
 
 def test_every_tensor_lies_where_the_reader_says(made: dict[str, Path]) -> None:
@@ -194,18 +226,6 @@ def test_snappy_blocks_are_undone() -> None:
             unsnappy(bad)
 
 
-def _masked(crc: int) -> int:
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
 def _compressed_index(index: bytes) -> bytes:
     """The same index with its one data block as a snappy literal, as TensorFlow's reader accepts."""
     from tui.core.formats.tensorflow.table import MAGIC, _handle, _number
@@ -225,19 +245,14 @@ def _compressed_index(index: bytes) -> bytes:
         b"\xf4" + (len(data[at : at + 60_000]) - 1).to_bytes(2, "little") + data[at : at + 60_000]
         for at in range(0, len(data), 60_000)
     )
-    packed = _varint(len(data)) + pieces
-
-    def sealed(content: bytes, kind: int) -> bytes:
-        body = content + bytes([kind])
-        return body + _masked(crc32c(body)).to_bytes(4, "little")
-
+    packed = varint(len(data)) + pieces
     out = sealed(packed, 1)
     meta = (len(out), 8)
-    out += sealed(b"\0\0\0\0\1\0\0\0", 0)
-    handle = _varint(0) + _varint(len(packed))
-    entry = b"\0" + _varint(len(key)) + _varint(len(handle)) + key + handle + b"\0\0\0\0\1\0\0\0"
-    footer = _varint(meta[0]) + _varint(meta[1]) + _varint(len(out)) + _varint(len(entry))
-    return out + sealed(entry, 0) + footer.ljust(40, b"\0") + MAGIC
+    out += sealed(EMPTY_BLOCK)
+    handle = varint(0) + varint(len(packed))
+    entry = b"\0" + varint(len(key)) + varint(len(handle)) + key + handle + EMPTY_BLOCK
+    footer = varint(meta[0]) + varint(meta[1]) + varint(len(out)) + varint(len(entry))
+    return out + sealed(entry) + footer.ljust(40, b"\0") + MAGIC
 
 
 def test_a_compressed_index_is_read_as_tensorflow_reads_it(made: dict[str, Path], tmp_path: Path) -> None:
@@ -274,15 +289,10 @@ def test_blocks_that_lie_in_one_another_are_refused(made: dict[str, Path], tmp_p
     """A table whose index names one block a million times would be read a million times."""
     from tui.core.formats.tensorflow.table import MAGIC
 
-    def sealed(content: bytes) -> bytes:
-        body = content + b"\0"
-        return body + _masked(crc32c(body)).to_bytes(4, "little")
-
-    block = b"\0\0\0\0\1\0\0\0"
-    out = sealed(block)
+    out = sealed(EMPTY_BLOCK)
     entry = b"".join(b"\0\4\2" + number.to_bytes(4, "big") + b"\0\x08" for number in range(50_000))
-    entry += b"\0\0\0\0\1\0\0\0"
-    footer = _varint(0) + _varint(8) + _varint(len(out)) + _varint(len(entry))
+    entry += EMPTY_BLOCK
+    footer = varint(0) + varint(8) + varint(len(out)) + varint(len(entry))
     path = tmp_path / "model.ckpt.index"
     path.write_bytes(out + sealed(entry) + footer.ljust(40, b"\0") + MAGIC)
     [problem] = [item for item in read_one_file(path, "x").all_problems() if item.code == "tensorflow-index-damaged"]

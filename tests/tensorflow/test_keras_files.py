@@ -48,19 +48,13 @@ def _write(path: Path, groups: int = 100, **options: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("options", [{}, {"libver": "latest"}, {"track_order": True}, {"libver": "v110"}])
 def test_every_dataset_is_where_h5py_has_it(tmp_path: Path, options: dict[str, Any]) -> None:
     path = tmp_path / "x.h5"
-    want = _write(path, 100 if not options else 3, **options)
+    want = _write(path, **options)
     checkpoint = _file(path)
     assert checkpoint.kind == "keras"
     assert not checkpoint.all_problems()
     assert {tensor.name: (tensor.shape, tensor.offset) for tensor in checkpoint.tensors} == want
     dtypes = {tensor.name: tensor.dtype for tensor in checkpoint.tensors}
     assert (dtypes["half"], dtypes["flags"], dtypes["words"], dtypes["chunked"]) == ("F16", "BOOL", "STRING", "F64")
-
-
-def test_dense_groups_are_named_as_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    _write(path, 50, libver="latest")
-    assert {problem.code for problem in _file(path).all_problems()} == {"hdf5-not-read"}
 
 
 def test_what_leads_out_of_the_file_is_never_followed(tmp_path: Path) -> None:

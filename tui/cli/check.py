@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tui.cli.common import bytes_line, class_option, progress_line, python_option, write_json, write_text
+from tui.cli.common import bytes_line, call_option, class_option, progress_line, python_option, write_json, write_text
 from tui.core.config_edits import parse_setting
 from tui.core.deep import total_bytes
 from tui.core.json_text import dumps
@@ -26,37 +27,21 @@ FORMATS = ("text", "json", "markdown", "html", "sarif")
 @class_option
 @click.option("--tokenizer", metavar="PATH", help="Judge this tokenizer instead of the model's own.")
 @click.option("--expect", "expectations", multiple=True, metavar="KEY=VALUE", help="A config value you count on.")
+@call_option
 @python_option
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
 @click.option("--deep", is_flag=True, help="Read every byte as well: checksums, CRCs, NaN and Inf.")
 @click.option("--fail-on", type=click.Choice(("error", "warning", "never")), default="error", show_default=True)
-def command(
-    paths: tuple[str, ...],
-    files_only: bool,
-    model_class: str | None,
-    tokenizer: str | None,
-    expectations: tuple[str, ...],
-    python: str | None,
-    form: str,
-    as_json: bool,
-    output: Path | None,
-    deep: bool,
-    fail_on: str,
-) -> int:
+def command(paths: tuple[str, ...], form: str, as_json: bool, output: Path | None, fail_on: str, **given: Any) -> int:
     """Triage every checkpoint under PATH without loading any.
 
     Exit: 0 no finding at or above --fail-on, 1 some, 2 bad usage or no such path.
     """
-    options = Options(
-        model_class=model_class,
-        tokenizer=existing(tokenizer) if tokenizer else None,
-        expected=dict(parse_setting(text) for text in expectations),
-        files_only=files_only,
-        python=python,
-        deep=deep,
-    )
+    tokenizer = given.pop("tokenizer")
+    expected = dict(parse_setting(text) for text in given.pop("expectations"))
+    options = Options(tokenizer=existing(tokenizer) if tokenizer else None, expected=expected, **given)
     return run(list(paths), options, "json" if as_json else form, output, fail_on)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tui.core.diagnosis import given_call
 from tui.core.json_text import dumps
 from tui.core.text import bytes_size, printable
 from tui.errors import UsageError
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
 
+
+class Call(click.ParamType[Any]):
+    """A call as the user describes it: dtypes and sizes in dicts and lists."""
+
+    name = "call"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Dicts, lists and leaves from text."""
+        try:
+            return given_call.read(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
 python_option = click.option("--python", metavar="EXE", help="The Python environment to ask; the app's own by default.")
 class_option = click.option("--class", "model_class", metavar="NAME", help="The transformers class to load.")
@@ -28,6 +43,15 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Change a config value (JSON, dotted keys); repeatable.",
+)
+
+
+call_option = click.option(
+    "--call",
+    type=Call(),
+    metavar="JSON",
+    help="A call of a TensorFlow model, held against what it expects: "
+    """'{"text": "string[1]"}', '["int32[1,8]", …]'; after a load it is made.""",
 )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json
+from tui.cli.common import call_option, class_option, json_option, one_checkpoint, python_option, set_option, write_json
 from tui.core.config_edits import parse_setting
 from tui.core.report.words import SEVERITY_SYMBOLS
 from tui.core.text import printable
@@ -26,6 +26,7 @@ from tui.triage.load import (
     refusal,
     refused,
 )
+from tui.triage.loaders import verdict_for
 from tui.triage.memory import over_limit
 from tui.triage.own import checked
 
@@ -67,6 +68,7 @@ class Size(click.ParamType[int]):
 @set_option
 @click.option("--tokenizer", metavar="PATH", help="The tokenizer for --forward.")
 @click.option("--loader", type=click.Choice(LOADERS), help="For formats with several.")
+@call_option
 @click.option("--forward", is_flag=True, help="One pass on a short input after the load.")
 @click.option(
     "--dtype", type=click.Choice(("auto", "float32", "bfloat16", "float16")), default="auto", show_default=True
@@ -97,7 +99,7 @@ def _options(given: dict[str, object]) -> LoadOptions:
     changes = dict(parse_setting(str(text)) for text in settings) if isinstance(settings, tuple) else {}
     keys = (
         "model_class", "code", "loader", "tokenizer", "dtype", "device", "forward", "unpickle", "trust_remote_code",
-        "trust_this_file", "python", "timeout", "memory_limit",
+        "trust_this_file", "python", "timeout", "memory_limit", "call",
     )  # fmt: skip
     values: dict[str, Any] = {key: given[key] for key in keys}
     return LoadOptions(changes=changes or None, **values)
@@ -106,14 +108,15 @@ def _options(given: dict[str, object]) -> LoadOptions:
 async def _run(checkpoint: Checkpoint, options: LoadOptions, as_json: bool) -> int:
     before = await _predict(checkpoint, options)
     if not as_json:
-        click.echo(f"predicted: {before.verdict}" if before is not None else "no prediction", err=True)
+        verdict = verdict_for(before, options.loader) if before is not None else "unknown"
+        click.echo(f"predicted: {verdict}" if verdict != "unknown" else "no prediction", err=True)
     reason = refusal(checkpoint, options) or await over_limit(checkpoint, options)
     outcome = refused(reason) if reason else await _attempt(checkpoint, options)
-    triage = await diagnose_after(checkpoint, before, outcome, Options(python=options.python))
+    triage = await diagnose_after(checkpoint, before, outcome, Options(python=options.python, call=options.call))
     if as_json:
-        write_json(outcome_json(outcome, checkpoint, triage, before))
+        write_json(outcome_json(outcome, checkpoint, triage, before, options.loader))
     else:
-        _tell(outcome, triage, before)
+        _tell(outcome, triage, before, options.loader)
     if outcome.outcome == "cancelled":
         return 130
     return 0 if outcome.outcome == "loaded" else 1
@@ -123,7 +126,7 @@ async def _predict(checkpoint: Checkpoint, options: LoadOptions) -> Triage | Non
     """What the triage says, before anything is loaded."""
     if options.changes or options.code:
         return None
-    asked = Options(model_class=options.model_class, python=options.python)
+    asked = Options(model_class=options.model_class, python=options.python, call=options.call)
     try:
         report = await triage_all([checkpoint], asked)
     except WorkerError:
@@ -141,9 +144,9 @@ async def _attempt(checkpoint: Checkpoint, options: LoadOptions) -> LoadOutcome:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def _tell(outcome: LoadOutcome, triage: Triage, before: Triage | None) -> None:
+def _tell(outcome: LoadOutcome, triage: Triage, before: Triage | None, loader: str | None) -> None:
     """The end, in words, and whether it came as predicted."""
-    predicted, agrees = agreement(before, outcome)
+    predicted, agrees = agreement(before, outcome, loader)
     tail = {True: "as predicted", False: f"not as predicted ({predicted})", None: ""}[agrees]
     click.echo(printable(f"{outcome.outcome}: {outcome.words}", 2000) + (f"  [{tail}]" if tail else ""))
     for item in triage.findings:

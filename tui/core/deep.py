@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tui.core.files import FileProblem, RegularFile, open_regular, read_small
+from tui.core.formats.tensorflow import checksums
+from tui.core.formats.tensorflow.crc32c import unmasked
 from tui.core.formats.zip_directory import ZipBroken, data_offset, list_members
 from tui.core.tensors import DTYPE_BITS
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tui.core.checkpoint import Checkpoint, FileReport
+    from tui.core.formats.tensorflow.checksums import Stored
     from tui.core.tensors import Tensor
 
 PIECE = 8 << 20
@@ -37,6 +40,7 @@ _WHOLE = {8: "u1", 16: "<u2", 32: "<u4", 64: "<u8", 128: "V16"}
 
 _HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth?|bin|safetensors|ckpt)$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_TABLES = ("tensor_bundle", "tensorflow_v1")
 _ARCHIVES = ("torch_zip", "torchscript", "torch_export", "npz")
 
 
@@ -64,6 +68,12 @@ class DeepFile:
     known: Known | None = None
     broken_records: tuple[str, ...] = ()
     """Members of an archive whose CRC does not match."""
+
+    broken_tensors: tuple[tuple[str, int, str], ...] = ()
+    """(tensor or block, where it lies, what the two checksums are) where TensorFlow's own checksum does not match."""
+
+    checked_tensors: int = 0
+    """Tensors and slices whose stored checksum was compared."""
 
     not_finite: tuple[tuple[str, int], ...] = ()
     """(tensor, how many of its elements are infinite or not a number)."""
@@ -122,6 +132,7 @@ class _Reader:
         self.pool = pool
         self.progress = progress
         self.stop = stop
+        self._sums: dict[str, list[Stored]] | None = None
 
     def file(self, checkpoint: Checkpoint, report: FileReport) -> DeepFile:
         """One file, with what is known of its checksum."""
@@ -129,9 +140,13 @@ class _Reader:
         known = _known(checkpoint, report.name)
         try:
             with open_regular(path, report.name) as file:
-                seen = _Values(report)
+                sums = self._stored(checkpoint, report)
+                seen = _Values(_tensors(checkpoint, report), sums)
                 digest = self._whole(file, seen)
                 broken = tuple(_broken_records(file)) if report.format in _ARCHIVES else ()
+                wrong = [(item.name, item.offset, _difference(item)) for item in seen.read if not item.matches]
+                if report.format in _TABLES and report.fatal is None:
+                    wrong += [(words, place, "") for words, place in checksums.broken_blocks(file)]
         except FileProblem as problem:
             return DeepFile(report.name, report.size, known=known, problem=problem.problem.message)
         return DeepFile(
@@ -140,38 +155,71 @@ class _Reader:
             digest,
             known,
             broken,
+            tuple(wrong),
+            len(seen.read),
             tuple(seen.not_finite.items()),
             tuple(seen.constant.items()),
             seen.digests,
             seen.unseen,
         )
 
+    def _stored(self, checkpoint: Checkpoint, report: FileReport) -> list[Stored]:
+        """The checksums that an index has of this data shard; the index is read once for all of them."""
+        if report.format != "tensor_bundle_data":
+            return []
+        if self._sums is None:
+            self._sums = {}
+            for other in checkpoint.files:
+                if other.format == "tensor_bundle" and other.fatal is None:
+                    with open_regular(checkpoint.root / other.name, other.name) as index:
+                        self._sums.update(checksums.of_shards(index))
+        return self._sums.get(report.name, [])
+
     def _whole(self, file: RegularFile, seen: _Values) -> str:
         """The file's sha256; every tensor's bytes pass `seen` on the way."""
         sha = hashlib.sha256()
         pending: Any = None
-        for offset, count, tensor in seen.stretches(file.size):
+        for offset, count, span in seen.stretches(file.size):
             if self.stop():
                 raise Stopped
             data = file.read(offset, count)
             if pending is not None:
                 pending.result()
             pending = self.pool.submit(sha.update, data)
-            if tensor is not None:
-                seen.look(tensor, data, offset)
+            if span is not None:
+                seen.take(span, data, offset)
             self.progress(count)
         if pending is not None:
             pending.result()
         return sha.hexdigest()
 
 
+@dataclass
+class _Span:
+    """Bytes that are looked at together: a tensor's values, a stored checksum's stretch, or both."""
+
+    begin: int
+    size: int
+    tensor: Tensor | None = None
+    stored: Stored | None = None
+
+
 class _Values:
     """Looks at the bytes of tensors as they pass."""
 
-    def __init__(self, report: FileReport) -> None:
-        whole = [tensor for tensor in report.tensors if _is_whole(tensor)]
-        self.tensors = sorted(whole, key=lambda tensor: tensor.offset or 0)
-        self.unseen = len(report.tensors) - len(whole)
+    def __init__(self, tensors: list[Tensor], sums: list[Stored]) -> None:
+        whole = [tensor for tensor in tensors if _is_whole(tensor)]
+        by_place = {(item.offset, item.size): item for item in sums}
+        spans = [
+            _Span(tensor.offset or 0, tensor.nbytes, tensor, by_place.pop((tensor.offset or 0, tensor.nbytes), None))
+            for tensor in whole
+        ]
+        spans += [_Span(item.offset, item.size, None, item) for item in by_place.values()]
+        self.spans = sorted(spans, key=lambda span: span.begin)
+        self.unseen = len(tensors) - len(whole)
+        self.read: list[Stored] = []
+        """The checksums whose stretches were read."""
+
         self.not_finite: dict[str, int] = {}
         self.constant: dict[str, bool] = {}
         self.digests: dict[str, str] = {}
@@ -179,17 +227,25 @@ class _Values:
         self._same = True
         self._digest = hashlib.blake2b(digest_size=16)
 
-    def stretches(self, size: int) -> Iterator[tuple[int, int, Tensor | None]]:
-        """(offset, bytes, tensor) from the file's first byte to its last, in pieces; a shared storage counts once."""
+    def stretches(self, size: int) -> Iterator[tuple[int, int, _Span | None]]:
+        """(offset, bytes, span) from the file's first byte to its last, in pieces; a shared storage counts once."""
         position = 0
-        for tensor in self.tensors:
-            begin = tensor.offset or 0
-            if begin < position or begin + tensor.nbytes > size:
+        for span in self.spans:
+            if span.begin < position or span.begin + span.size > size:
                 continue
-            yield from _pieces(position, begin, None)
-            yield from _pieces(begin, begin + tensor.nbytes, tensor)
-            position = begin + tensor.nbytes
+            yield from _pieces(position, span.begin, None)
+            yield from _pieces(span.begin, span.begin + span.size, span)
+            position = span.begin + span.size
         yield from _pieces(position, size, None)
+
+    def take(self, span: _Span, data: bytes, offset: int) -> None:
+        """The next bytes of a span."""
+        if span.stored is not None:
+            if offset == span.begin:
+                self.read.append(span.stored)
+            span.stored.update(data)
+        if span.tensor is not None:
+            self.look(span.tensor, data, offset)
 
     def look(self, tensor: Tensor, data: bytes, offset: int) -> None:
         """Count what is not finite, compare with the first element, add to the digest."""
@@ -223,9 +279,21 @@ def _is_whole(tensor: Tensor) -> bool:
     return tensor.offset is not None and tensor.stride is None and tensor.nbytes > 0 and bits >= 8
 
 
-def _pieces(begin: int, end: int, tensor: Tensor | None) -> Iterator[tuple[int, int, Tensor | None]]:
+def _tensors(checkpoint: Checkpoint, report: FileReport) -> list[Tensor]:
+    """The tensors whose bytes lie in this file; an index names those of other files."""
+    if report.format == "tensor_bundle_data":
+        return [tensor for tensor in checkpoint.tensors if tensor.file == report.name]
+    return [tensor for tensor in report.tensors if report.format != "tensor_bundle"]
+
+
+def _difference(item: Stored) -> str:
+    """The two checksums as TensorFlow says them."""
+    return f"stored {unmasked(item.crc)} vs. calculated on the restored bytes {unmasked(item.computed)}"
+
+
+def _pieces(begin: int, end: int, span: _Span | None) -> Iterator[tuple[int, int, _Span | None]]:
     for offset in range(begin, end, PIECE):
-        yield offset, min(PIECE, end - offset), tensor
+        yield offset, min(PIECE, end - offset), span
 
 
 def _broken_records(file: RegularFile) -> Iterator[str]:

@@ -43,6 +43,9 @@ class Options:
     deep: bool = False
     """Whether every byte of the weights is read."""
 
+    call: Any = None
+    """A call of a TensorFlow model that is to be checked against what the model expects."""
+
 
 async def gather(
     checkpoint: Checkpoint,
@@ -84,6 +87,7 @@ async def gather(
         outcome=outcome,
         expected=options.expected,
         not_asked=not_asked,
+        call=options.call,
     )
 
 

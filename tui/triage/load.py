@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import LEVELS, Checkpoint
+from tui.core.diagnosis import given_call
 from tui.core.diagnosis import tensorflow_calls as calls
-from tui.core.diagnosis.evidence import Outcome
+from tui.core.diagnosis.evidence import Finding, Outcome
+from tui.core.diagnosis.messages import SPOKEN_ALIKE, rules_in
 from tui.core.diagnosis.tensorflow_ops import FILE_OPS, PYTHON_OPS
 from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.loading.isolation import can_isolate
 from tui.triage.flow import Options, gather
+from tui.triage.loaders import verdict_for
 from tui.triage.own import container_of, recorded_arguments
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ class LoadOptions:
     python: str | None = None
     timeout: float | None = None
     memory_limit: int | None = None
+    call: Any = None
+    """The call of a TensorFlow model that follows the load, as `given_call.read` gives it; `None` for one that fits."""
 
 
 def loader_for(checkpoint: Checkpoint, options: LoadOptions) -> str | None:
@@ -147,8 +152,8 @@ def code_inside(checkpoint: Checkpoint) -> str:
     return ", ".join(found)
 
 
-def call_plan(checkpoint: Checkpoint, loader: str | None) -> dict[str, Any] | None:
-    """The call that follows the load of a model of TensorFlow, `None` for all other kinds."""
+def call_plan(checkpoint: Checkpoint, loader: str | None, given: Any = None) -> dict[str, Any] | None:
+    """The call that follows the load of a model of TensorFlow, the given one or one that fits; `None` for others."""
     if loader == "tf.graph":
         metadata = checkpoint.files[0].metadata if checkpoint.files else {}
         return {"inputs": metadata.get("inputs", []), "outputs": metadata.get("outputs", [])}
@@ -156,7 +161,10 @@ def call_plan(checkpoint: Checkpoint, loader: str | None) -> dict[str, Any] | No
     if loader not in _TENSORFLOW or graph is None:
         return None
     way = calls.signature_of(graph) if loader == "hub.signature" else calls.expected(checkpoint)
-    return None if way is None else {**calls.plan(way), "object_graph": bool(graph.get("object_graph"))}
+    if way is None:
+        return None
+    made = calls.plan(way) if given is None else given_call.plan(way.target, way.signature, given)
+    return {**made, "object_graph": bool(graph.get("object_graph"))}
 
 
 def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
@@ -164,7 +172,8 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
     config = checkpoint.config.mapping if checkpoint.config is not None else {}
     loader = loader_for(checkpoint, options)
     root = checkpoint.root.absolute()
-    path = root / checkpoint.weight_files[0].name if loader in SINGLE_FILE and checkpoint.weight_files else root
+    alone = loader in SINGLE_FILE and checkpoint.weight_files and calls.main_graph(checkpoint) is None
+    path = root / checkpoint.weight_files[0].name if alone else root
     if loader == "tf.train.load_checkpoint" and checkpoint.files:
         first = checkpoint.files[0]
         path = root / str(first.metadata.get("prefix", first.name.removesuffix(".index")))
@@ -187,7 +196,7 @@ def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
         "tokenizer": options.tokenizer,
         "unpickle": options.unpickle,
         "trust_remote_code": options.trust_remote_code,
-        "call": call_plan(checkpoint, loader),
+        "call": call_plan(checkpoint, loader, options.call),
         "readable": _readable(checkpoint, options),
         "must_isolate": must_isolate(options, options.unpickle),
     }
@@ -252,33 +261,53 @@ async def diagnose_after(
         return after
     known = {(item.rule, item.file) for item in after.findings}
     kept = tuple(item for item in before.findings if (item.rule, item.file) not in known)
-    return replace(after, findings=kept + after.findings, verdict=before.verdict, basis=before.basis)
+    found = _confirmed(kept + after.findings, outcome)
+    return replace(after, findings=found, verdict=before.verdict, basis=before.basis)
 
 
-def agreement(before: Triage | None, outcome: LoadOutcome) -> tuple[str, bool | None]:
-    """(what was predicted, whether the outcome agrees); `None` where there was no prediction."""
-    if before is None or before.verdict == "unknown" or outcome.outcome in ("cancelled", "refused", "timeout"):
-        return (before.verdict if before is not None else "unknown"), None
+def _confirmed(findings: tuple[Finding, ...], outcome: LoadOutcome) -> tuple[Finding, ...]:
+    """The findings, with the loader's own words beside those of which it spoke."""
+    error = outcome.error or {}
+    if outcome.outcome != "failed":
+        return findings
+    said = dict(rules_in(f"{error.get('type', '')}: {error.get('message', '')}"))
+    out = []
+    for item in findings:
+        words = next((said[rule] for rule in (item.rule, *SPOKEN_ALIKE.get(item.rule, ())) if rule in said), None)
+        line = f"confirmed by the load attempt: {printable(words or '', 300)}"
+        out.append(item if words is None else replace(item, evidence=(*item.evidence, line)))
+    return tuple(out)
+
+
+def agreement(before: Triage | None, outcome: LoadOutcome, loader: str | None = None) -> tuple[str, bool | None]:
+    """(what was predicted for that loader, whether the outcome agrees); `None` where there was no prediction."""
+    verdict = verdict_for(before, loader) if before is not None else "unknown"
+    if before is None or verdict == "unknown" or outcome.outcome in ("cancelled", "refused", "timeout"):
+        return verdict, None
     loaded = outcome.outcome == "loaded"
-    if before.verdict == "fails":
+    if verdict == "fails":
         return "fails", not loaded
     if not loaded:  # a load that falls short may do so at the first text
-        return before.verdict, before.verdict == "degraded" and outcome.stage == "forward"
+        return verdict, verdict == "degraded" and outcome.stage == "forward"
     answer = outcome.answer
     differs = bool(answer.get("missing") or answer.get("unexpected"))
-    if before.verdict == "loads" and before.comparison is not None:
+    if verdict == "loads" and before.comparison is not None:
         expected = bool(before.comparison.missing or before.comparison.unexpected)
         return "loads", differs == expected
-    return before.verdict, True
+    return verdict, True
 
 
 def outcome_json(
-    outcome: LoadOutcome, checkpoint: Checkpoint, triage: Triage | None, before: Triage | None
+    outcome: LoadOutcome,
+    checkpoint: Checkpoint,
+    triage: Triage | None,
+    before: Triage | None,
+    loader: str | None = None,
 ) -> dict[str, Any]:
     """The contract's object for `load --json`."""
     from tui.core.report.model import finding_json
 
-    predicted, agrees = agreement(before, outcome)
+    predicted, agrees = agreement(before, outcome, loader)
     error = outcome.error
     answer = outcome.answer
     return {

@@ -93,9 +93,9 @@ def _call(model: Any, loader: str, plan: dict[str, Any], tf: Any) -> Any:
     keywords = {key: made(item, tf) for key, item in (plan.get("kwargs") or {}).items()}
     by_signature = loader == "hub.signature" or (plan.get("target") == "signature" and plan.get("object_graph"))
     if by_signature and loader != "hub.KerasLayer":
-        return model.signatures[signature](**keywords)
+        return model.signatures[signature](*arguments, **keywords)
     if plan.get("target") == "signature":  # the object itself is tried with the inputs that its signature names
-        return model(keywords)
+        return model(*(arguments or [keywords]))
     return model(*arguments, **keywords)
 
 

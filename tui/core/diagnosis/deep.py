@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.core.diagnosis.make import fetch_again, finding
+from tui.core.diagnosis.make import copy_again, fetch_again, finding
 from tui.core.text import count_of, listing, printable
 
 if TYPE_CHECKING:
@@ -47,6 +47,36 @@ def records(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
+def bundles(evidence: Evidence) -> Iterator[Finding]:
+    """Tensors and tables of TensorFlow that do not match the checksums stored with them."""
+    checkpoint = evidence.checkpoint
+    sizes = {tensor.name: tensor.nbytes for tensor in checkpoint.tensors}
+    for file in evidence.deep.files if evidence.deep is not None else ():
+        if not file.broken_tensors:
+            continue
+        shown = [
+            f"{printable(name, 120)} at byte {offset:,}" + (f" ({sizes[name]:,} bytes)" if name in sizes else "")
+            for name, offset, _ in file.broken_tensors[:8]
+        ]
+        name, _, words = file.broken_tensors[0]
+        said = "Unable to read file … block checksum mismatch"
+        if words:
+            said = f"TensorBundle at … ({sizes.get(name, 0)} bytes): Checksum does not match: {words}"
+        kept = f", the other {file.checked_tensors - len(file.broken_tensors):,} match" if file.checked_tensors else ""
+        yield finding(
+            "tensorflow-checksum",
+            [
+                f"{file.name}: {count_of(len(file.broken_tensors), 'checksum')} do not match{kept}",
+                *shown,
+                f"the loader says: DataLossError: {said}",
+            ],
+            title=f"Bits of {printable(name, 80)} have changed",
+            file=file.name,
+            fix=copy_again(checkpoint, file.name),
+            offset=file.broken_tensors[0][1],
+        )
+
+
 def values(evidence: Evidence) -> Iterator[Finding]:
     """Infinite or undefined values, and tensors of one value."""
     for file in evidence.deep.files if evidence.deep is not None else ():
@@ -80,5 +110,5 @@ def duplicates(evidence: Evidence) -> Iterator[Finding]:
         yield finding("tensor-duplicate", [f"{count_of(len(groups), 'group')}: {listing(shown, 4)}"])
 
 
-RULES = (checksums, records, values, duplicates)
+RULES = (checksums, records, bundles, values, duplicates)
 """In the order in which they are asked."""

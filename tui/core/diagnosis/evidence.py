@@ -61,6 +61,9 @@ class Evidence:
     not_asked: str = ""
     """Why no loader was asked, where it was wanted."""
 
+    call: Any = None
+    """The call that the user means to make of a TensorFlow model, as `given_call.read` gives it."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding
+from tui.core.diagnosis.messages import rules_in
+from tui.core.diagnosis.pages import PAGES
 from tui.core.text import bytes_size, printable
 
 if TYPE_CHECKING:
@@ -104,9 +106,16 @@ def outcome(evidence: Evidence) -> Iterator[Finding]:
         return
     rule = "load-failed" if ended.kind == "failed" else "load-killed"
     first = (ended.message.strip().splitlines() or [""])[0]
+    lines = [f"{printable(ended.error_type)}: {printable(first, 300)}"]
+    told = rules_in(f"{ended.error_type}: {ended.message}") if ended.kind == "failed" else []
+    page = PAGES[told[0][0]] if told else None
+    if page is not None:
+        lines.append(f"these are the words of {page.rule}: {page.title}")
     yield finding(
         rule,
-        [f"{printable(ended.error_type)}: {printable(first, 300)}"],
+        lines,
         title=f"The load attempt {'failed' if ended.kind == 'failed' else 'was ended'}: {printable(ended.error_type)}",
         severity="error",
+        cause=page.cause if page is not None else "",
+        fix=(page.fix,) if page is not None else (),
     )

@@ -11,7 +11,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (r"Signature name has to be specified for non-callable|either output_key or signature_outputs_as_dict=True|does not contain the output key|only valid if specifying a signature|Unknown signature ", "tfhub-keraslayer-signature"),
     (r"there are 0 MetaGraphs|Wire format was corrupt", "tensorflow-pb-damaged"),
     (r"requires a `tags=` argument|MetaGraphDef associated with tags", "tensorflow-tags"),
-    (r"Op type not registered|NodeDef mentions attribute", "tensorflow-op-not-registered"),
+    (r"Op type not registered|NodeDef mentions attr(ibute)? \S+ not in Op", "tensorflow-op-not-registered"),
     (r"min consumer version \d+ above current", "tensorflow-newer-writer"),
     (r"Attempt to convert a value \(\{|Can not cast TensorSpec\(shape=\(\), dtype=tf\.string", "tfhub-text-structure"),
     (r"Got:(?=[^\0]{0,2000}?dtype=string)[^\0]{0,4000}?Expected these arguments", "tfhub-text-input"),
@@ -20,7 +20,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (r"Could not find matching (concrete )?function to call|tuple indices must be integers or slices, not str", "tfhub-signature"),
     (r"Only instances of `keras\.Layer`|A KerasTensor is symbolic|expected a layer or operation, got a <class 'tensorflow_hub", "keras-hub-layer-not-instance"),
     (r"module 'tensorflow_hub' has no attribute 'KerasLayer'", "tfhub-no-keraslayer"),
-    (r"File format not supported: filepath=|TFSMLayer\.call\(\)", "keras3-savedmodel"),
+    (r"File format not supported: filepath=|TFSMLayer\.call\(\)|is neither an attribute of the reloaded SavedModel", "keras3-savedmodel"),
     (r"Failed to find any matching files for", "tensorflow-index-missing"),
     (r"Read less bytes than requested", "tensorflow-shard-truncated"),
     (r"\.data-\d{5}-of-\d{5}; No such file", "tensorflow-shard-missing"),
@@ -131,6 +131,16 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (r"Permission denied", "hub-permission"),
 )  # fmt: skip
 """(pattern, rule), the more telling first."""
+
+SPOKEN_ALIKE: dict[str, tuple[str, ...]] = {
+    "tensorflow-savedmodel-not-callable": ("tfhub-v1-in-tf2", "tfhub-keraslayer-signature"),
+    "file-empty-file": ("tensorflow-pb-damaged",),
+    "tfhub-input-dtype": ("tfhub-signature",),
+    "tfhub-text-input": ("tfhub-signature",),
+    "tfhub-input-names": ("tfhub-signature",),
+    "lfs-pointer-pickle": ("tensorflow-shard-truncated",),
+}
+"""Rules about files of which a loader speaks in the words of other rules: it does not see what sets them apart."""
 
 
 def rules_in(text: str) -> list[tuple[str, str]]:

@@ -155,7 +155,7 @@ PAGES: dict[str, Page] = _pages(
     # keras
     ("hdf5-damaged", "error", "The HDF5 file is damaged", "A part of its structure leads nowhere or is not what it should be.", "Fetch the file again."),
     ("hdf5-outside", "warning", "The HDF5 file refers to other files", "External storage, virtual datasets and links can read any file of the machine; Keras does not write them.", "Do not load it unless you know its author."),
-    ("hdf5-not-read", "info", "A part of the HDF5 file is not read", "Groups in dense storage (libver='latest') are not read by this program.", "Copy the file with h5py's default settings."),
+    ("hdf5-not-read", "info", "A part of the HDF5 file is not read", "Messages that objects share, and compressed heaps of names, are not read by this program.", "Copy the file with h5py's default settings."),
     ("hdf5-no-signature", "error", "The file is no HDF5", "Its first bytes are not HDF5's: a .keras archive, a SavedModel, a web page or a pointer under another name.", "Fetch it again, or use the loader of what it is."),
     ("keras-archive-damaged", "error", "The Keras archive is damaged", "A .keras file is a zip with config.json, metadata.json and model.weights.h5; its directory stands at the end. Keras says only: File not found.", "Fetch the file again, or save the model again."),
     ("keras-custom-class", "error", "It needs a class of somebody's own", "The config names layers that do not come with Keras; load_model has to be given them.", "keras.models.load_model(path, custom_objects={'Name': Name})."),

@@ -147,9 +147,12 @@ def several_graphs(evidence: Evidence) -> Iterator[Finding]:
 
 
 def inputs(evidence: Evidence) -> Iterator[Finding]:
-    """How a BERT wants its inputs: ids and not text, in a list or a dict."""
+    """How a BERT wants its inputs: ids and not text, in a list or a dict; of a given call, what is wrong."""
     graph, checkpoint = _graph(evidence), evidence.checkpoint
     way = calls.expected(checkpoint) if graph is not None else None
+    if way is not None and evidence.call is not None:
+        yield from _call(checkpoint, way, calls.check_call(way, evidence.call))
+        return
     if way is None or way.target != "call" or not calls.is_encoder(way) or way.first is None:
         return
     lines = calls.input_lines(way)
@@ -325,6 +328,16 @@ def checkpoint_alone(evidence: Evidence) -> Iterator[Finding]:
             "print(reader.get_variable_to_shape_map())",
         ),
     )  # fmt: skip
+
+
+def _call(checkpoint: Checkpoint, way: calls.Expected, faults: list[calls.Mismatch]) -> Iterator[Finding]:
+    """What is wrong with the user's call, a finding for each rule."""
+    for rule in dict.fromkeys(item.rule for item in faults):
+        alike = [item for item in faults if item.rule == rule]
+        yield finding(
+            rule, [*(item.words for item in alike[:20]), *calls.input_lines(way)], severity="error",
+            title=f"The call does not fit: {alike[0].words}", fix=(alike[0].fix, calls.snippet(checkpoint)),
+        )  # fmt: skip
 
 
 # the environment

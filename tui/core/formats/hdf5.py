@@ -3,7 +3,8 @@
 `libhdf5` follows links to other files and sets of files, allocates what a header asks for, and has crashed on damaged
 files for twenty years; so it is not let near a file that nobody vouches for, and a reader of our own is used.
 Follows the HDF5 file format specification, version 3.0: superblocks 0 to 3, object headers 1 and 2, old groups
-(symbol tables) and compact new ones. What is in dense storage (`libver="latest"` with many links) is named as not read.
+(symbol tables) and new ones, whose links and attributes lie in the header or in a heap of their own (`hdf5_dense`).
+Messages that are shared between objects are not followed; what cannot be read is named.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from tui.core.formats import hdf5_dense
 from tui.core.formats.hdf5_messages import (
     MAX_NAME,
     UNDEFINED,
     Datatype,
     Hdf5Error,
+    Hdf5NotRead,
     c_string,
     continued,
     datatype_of,
-    is_dense,
+    dense_of,
     layout_of,
     link_of,
     messages,
@@ -31,10 +34,14 @@ from tui.core.formats.hdf5_messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_T = TypeVar("_T")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 300_000
 MAX_MESSAGES = 4_000_000
 MAX_ATTRIBUTE = 64 << 20
+MAX_NUMBERS = 4096
+"""Numbers of one attribute; nobody looks at longer lists of them, so that those are `None`."""
+
 MAX_NAMES = 128 << 20
 """Characters of all paths together."""
 
@@ -103,8 +110,11 @@ class _Header:
     shape: tuple[int, ...] | None = None
     layout: tuple[str, int | None, int | None] | None = None
     external: bool = False
-    dense: bool = False
+    dense_links: tuple[int, int] | None = None
+    dense_attributes: tuple[int, int] | None = None
     is_dataset: bool = False
+    shared: bool = False
+    """Whether an attribute stands in the table of shared messages."""
 
 
 class Reader:
@@ -181,10 +191,11 @@ class Reader:
     def _object(self, path: str, address: int) -> list[tuple[str, int]]:
         """Note one object, and return what lies below it."""
         header = self._header(address)
+        self._dense(path, header)
+        if header.shared:
+            self.content.unread.append(path or "/")
         if header.attributes:
             self.content.attributes[path] = header.attributes
-        if header.dense:
-            self.content.unread.append(path or "/")
         if header.is_dataset:
             self._dataset(path, address, header)
             return []
@@ -200,6 +211,29 @@ class Reader:
             elif len(self.content.links) < MAX_OBJECTS:
                 self.content.links.append((inside, str(target)))
         return below[::-1]
+
+    def _dense(self, path: str, header: _Header) -> None:
+        """Links and attributes outside of the header; where they are damaged the rest of the object is still read."""
+        try:
+            if header.dense_links is not None:
+                found = [link_of(body) for body in self._counted(hdf5_dense.links(self.at, *header.dense_links))]
+                header.links += sorted(found, key=lambda link: link[0])
+            if header.dense_attributes is not None:
+                for body, flags in self._counted(hdf5_dense.attributes(self.at, *header.dense_attributes)):
+                    self._take(header, 0x0C, flags, body)
+        except (struct.error, IndexError):
+            place = (header.dense_links or header.dense_attributes or (0, 0))[0] + self.base
+            self.content.damage.append((place, f"{path or '/'}: a message in the heap at {place:,} is damaged"))
+        except Hdf5NotRead:
+            self.content.unread.append(path or "/")
+        except Hdf5Error as error:
+            self.content.damage.append((error.offset, f"{path or '/'}: {error.message}"))
+
+    def _counted(self, found: Iterator[_T]) -> Iterator[_T]:
+        """The same, each counted as a message of a header is."""
+        for item in found:
+            self._count(0)
+            yield item
 
     def _dataset(self, path: str, address: int, header: _Header) -> None:
         dtype = header.dtype or Datatype("other", 0)
@@ -326,11 +360,15 @@ class Reader:
             header.symbol_table = struct.unpack_from("<QQ", body)
         elif kind == 0x06:
             header.links.append(link_of(body))
+        elif kind == 0x0C and flags & 2:
+            header.shared = True
         elif kind == 0x0C:
             name, value = self._attribute(body)
             header.attributes[name] = value
-        elif kind in (0x02, 0x15):
-            header.dense = header.dense or is_dense(kind, body)
+        elif kind == 0x02:
+            header.dense_links = dense_of(kind, body)
+        elif kind == 0x15:
+            header.dense_attributes = dense_of(kind, body)
 
     # attributes
 
@@ -354,7 +392,7 @@ class Reader:
     def _values(self, dtype: Datatype, shape: tuple[int, ...], data: bytes) -> Any:
         count = prod(shape)
         step = 16 if dtype.kind == "text" else dtype.size
-        if step == 0 or count * step > len(data):
+        if step == 0 or count * step > len(data) or (count > MAX_NUMBERS and dtype.kind not in ("text", "string")):
             return None
         items = [self._item(dtype, data[index * step : index * step + step]) for index in range(count)]
         return items[0] if not shape else items

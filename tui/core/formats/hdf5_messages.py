@@ -22,6 +22,10 @@ class Hdf5Error(Exception):
         self.message = message
 
 
+class Hdf5NotRead(Hdf5Error):
+    """The file uses what is not read here; it may be whole all the same."""
+
+
 @dataclass
 class Datatype:
     """An element type."""
@@ -118,8 +122,9 @@ def link_of(body: bytes) -> tuple[str, str, Any]:
     return name, "soft" if kind == 1 else "external", target
 
 
-def is_dense(kind: int, body: bytes) -> bool:
-    """Whether links (0x02) or attributes (0x15) lie in a fractal heap."""
+def dense_of(kind: int, body: bytes) -> tuple[int, int] | None:
+    """Where links (0x02) or attributes (0x15) lie outside of the header: (heap, B-tree of names), else `None`."""
     flags = body[1]
     at = 2 + (0 if not flags & 1 else 8 if kind == 0x02 else 2)
-    return bool(struct.unpack_from("<Q", body, at)[0] != UNDEFINED)
+    heap, tree = struct.unpack_from("<QQ", body, at)
+    return None if heap == UNDEFINED else (heap, tree)

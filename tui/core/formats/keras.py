@@ -80,7 +80,8 @@ def _problems(content: Content, name: str) -> tuple[Problem, ...]:
         words = f"refers to other files or places: {listing(outside, 4)}; nothing of it is followed"
         out.append(Problem("hdf5-outside", words, name, fatal=False, detail=tuple(outside[:20])))
     if content.unread:
-        words = f"keeps {listing(content.unread)} in dense storage, which is not read here"
+        parts = listing(list(dict.fromkeys(content.unread)))
+        words = f"keeps parts of {parts} in shared messages or compressed heaps, which are not read here"
         out.append(Problem("hdf5-not-read", words, name, fatal=False))
     return tuple(out)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 
+from tui.core.diagnosis import given_call
+from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.difference import difference
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
@@ -21,6 +24,7 @@ from tui.errors import CkptriageError
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.system.environments import SHOWN, find
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal, refused
+from tui.triage.loaders import choices, verdict_for
 from tui.ui.render.details import rule_rows
 from tui.ui.render.lines import Line, line, span, wrapped
 from tui.ui.render.meter import Measured
@@ -28,8 +32,17 @@ from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
 from tui.ui.screens.metering import Metering
 
+if TYPE_CHECKING:
+    from tui.core.checkpoint import Checkpoint
+
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
+
+
+def _faults(checkpoint: Checkpoint, call: Any) -> list[calls.Mismatch]:
+    """What is wrong with a call of the user's own."""
+    way = calls.expected(checkpoint) if call is not None else None
+    return calls.check_call(way, call) if way is not None else []
 
 
 class Deeds(Comparing, Metering):
@@ -77,8 +90,44 @@ class Deeds(Comparing, Metering):
         else:
             self._load()
 
+    @work(exclusive=True, group="dialog", exit_on_error=False)
+    async def action_load_with(self) -> None:
+        """Pick another loader of TensorFlow or Keras, or describe the call that follows the load."""
+        triage = self.triage
+        found = choices(triage.checkpoint) if triage is not None else ()
+        if triage is None or not found or self.attempt is not None:
+            self.note_toast("escape cancels the running attempt" if self.attempt else "r loads it; no other loader")
+            return
+        way = calls.expected(triage.checkpoint)
+        words = [f"{name}  {meaning}" for name, meaning in found]
+        index = await self.app.push_screen_wait(
+            Choose("Load it with", [*words, *(["a call of your own …"] if way is not None else [])])
+        )
+        if index is None or index < len(found):
+            if index is not None:
+                self._load(found[index][0])
+            return
+        text = await self.app.push_screen_wait(
+            AskText("The call, as dtypes and sizes", given_call.example(way), given_call.EXAMPLE, self._call_words)
+        )
+        if text:
+            try:
+                self._load(call=given_call.read(text))
+            except ValueError as error:
+                self.note_toast(str(error))
+
+    async def _call_words(self, text: str) -> str:
+        """What is wrong with a call, while it is typed."""
+        way = calls.expected(self.triage.checkpoint) if self.triage is not None else None
+        try:
+            given = given_call.read(text)
+        except ValueError as error:
+            return str(error)
+        faults = calls.check_call(way, given) if way is not None else []
+        return "; ".join(f"✗ {item.words} → {item.fix}" for item in faults) or "✓ it fits what the model expects"
+
     @work(exclusive=True, group="load", exit_on_error=False)
-    async def _load(self) -> None:
+    async def _load(self, loader: str | None = None, call: Any = None) -> None:
         triage = self.triage
         if triage is None:
             return
@@ -88,11 +137,18 @@ class Deeds(Comparing, Metering):
             code=edit.code,
             changes=edit.mapping or None,
             python=self.session.options.python,
+            loader=loader,
+            call=call,
         )
         self.log_lines.clear()
-        self.add_log(LogLine(0.0, "note", f"{checkpoint.path}: predicted {triage.verdict}"))
         if self.session.environment().isolation:
             self.add_log(LogLine(0.0, "note", f"the comparison's worker: {self.session.environment().isolation}"))
+        faults = _faults(checkpoint, call)
+        verdict = "fails" if faults else verdict_for(triage, loader)
+        with_loader = f" with {loader}" if loader is not None else ""
+        self.add_log(LogLine(0.0, "note", f"{checkpoint.path}{with_loader}: predicted {verdict}"))
+        for item in faults:
+            self.add_log(LogLine(0.0, "note", f"{item.words} → {item.fix}"))
         if self.size.width < 120:
             self.show_pane("log")
         reason = refusal(checkpoint, options)
@@ -110,7 +166,7 @@ class Deeds(Comparing, Metering):
             self.attempt_words = ""
         if reason:
             self.add_log(LogLine(0.0, "end", outcome.words))
-        await self._ended(triage.checkpoint.path, outcome, edited_config=bool(edit.changes))
+        await self._ended(triage.checkpoint.path, outcome, verdict, edited_config=bool(edit.changes))
 
     async def _attempt(self, attempt: LoadAttempt) -> LoadOutcome:
         self.attempt = attempt
@@ -127,10 +183,10 @@ class Deeds(Comparing, Metering):
             self.attempted.running = False
             self._flush_log()
 
-    async def _ended(self, path: str, outcome: LoadOutcome, edited_config: bool) -> None:
+    async def _ended(self, path: str, outcome: LoadOutcome, verdict: str, edited_config: bool) -> None:
         """The diagnosis, and whether it came as predicted."""
         before = self.session.triages[path]
-        predicted, agrees = agreement(before, outcome)
+        predicted, agrees = agreement(replace(before, verdict=verdict), outcome)
         if not edited_config and agrees is not None:
             words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
             self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))

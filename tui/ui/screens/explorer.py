@@ -42,6 +42,7 @@ class Explorer(Deeds):
     AUTO_FOCUS = "#tree"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "load", "Load", tooltip="Run a real load attempt"),
+        Binding("o", "load_with", "Load with", show=False, tooltip="Another loader, or a call of your own"),
         Binding("c", "choose_class", "Class", tooltip="Choose the model class"),
         Binding("e", "edit", "Edit", tooltip="Edit a config value"),
         Binding("f", "apply_field", "Fix field", show=False),

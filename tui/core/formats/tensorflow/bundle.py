@@ -57,6 +57,9 @@ class Index:
     shards: int = 1
     endianness: int = 0
     entries: dict[str, Entry] = field(default_factory=dict)
+    slices: list[tuple[str, Entry]] = field(default_factory=list)
+    """The pieces of partitioned variables, under the variable's name."""
+
     ends: dict[int, int] = field(default_factory=dict)
     """By shard the number of bytes that it must have."""
 
@@ -112,12 +115,21 @@ def read_index(file: RegularFile) -> Index:
             continue
         entry = _entry(Source(value), at)
         index.ends[entry.shard] = max(index.ends.get(entry.shard, 0), entry.offset + entry.size)
-        if key[:1] != b"\0":  # a slice of a partitioned variable: its whole has an entry of its own
-            index.entries[key.decode("utf-8", "backslashreplace")] = entry
+        if key[:1] == b"\0":  # a slice of a partitioned variable: its whole has an entry of its own
+            index.slices.append((tensor_of(key), entry))
+        else:
+            index.entries[tensor_of(key)] = entry
     if first:
         raise TableError(0, "holds no entry at all", "failed to seek to header entry")
     index.compressed, index.unchecked = table.compressed, table.unchecked
     return index
+
+
+def tensor_of(key: bytes) -> str:
+    """The tensor of a table's key: plain, or the name inside the key of a slice (`EncodeTensorNameSlice`)."""
+    if key[:1] == b"\0":
+        key = key[1:].split(b"\0\1")[0].replace(b"\0\xff", b"\0").replace(b"\xff\0", b"\xff")
+    return key.decode("utf-8", "backslashreplace")
 
 
 def _header(source: Source) -> tuple[int, int]:

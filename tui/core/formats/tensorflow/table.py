@@ -46,8 +46,10 @@ def is_table(file: RegularFile) -> bool:
 class Table:
     """A table of a file: an iterator over its entries that checks what it reads."""
 
-    def __init__(self, file: RegularFile) -> None:
+    def __init__(self, file: RegularFile, checked: int | None = MAX_CHECKED) -> None:
+        """`checked` is how many bytes of blocks have their checksums computed, `None` for all."""
         self.file = file
+        self.most = checked
         self.checked = 0
         self.unchecked = False
         """Whether some blocks were too many to be checked."""
@@ -67,20 +69,25 @@ class Table:
 
     def entries(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(key, value, offset of the value in the file or of its block) in the order of the keys."""
-        count = named = end = 0
-        index = self.block(*self._index)
-        for _, handle, _ in _entries(index, self._index[0]):
-            place, _ = _handle(handle, 0)
-            if place[0] < end:
-                raise TableError(place[0], f"a block at {place[0]:,} lies in the one before", "bad block handle")
-            end = place[0] + place[1]
-            data = self.block(*place)
-            for key, value, at in _entries(data, place[0]):
+        count = named = 0
+        for _, offset, size in self.places():
+            data = self.block(offset, size)
+            for key, value, at in _entries(data, offset):
                 count += 1
                 named += len(key)
                 if count > MAX_KEYS or named > MAX_NAMES:
-                    raise TableError(place[0], f"has more than {MAX_KEYS:,} keys or {MAX_NAMES:,} bytes of names", "")
-                yield key, value, place[0] + at
+                    raise TableError(offset, f"has more than {MAX_KEYS:,} keys or {MAX_NAMES:,} bytes of names", "")
+                yield key, value, offset + at
+
+    def places(self) -> Iterator[tuple[bytes, int, int]]:
+        """(a key not before its last one, offset, size) of every data block, each after the one before."""
+        end = 0
+        for key, handle, _ in _entries(self.block(*self._index), self._index[0]):
+            (offset, size), _ = _handle(handle, 0)
+            if offset < end:
+                raise TableError(offset, f"a block at {offset:,} lies in the one before", "bad block handle")
+            end = offset + size
+            yield key, offset, size
 
     def block(self, offset: int, size: int) -> bytes:
         """One block, its checksum compared and its compression undone."""
@@ -90,7 +97,7 @@ class Table:
         raw = self.file.read(offset, size + 5)
         stored = int.from_bytes(raw[-4:], "little")
         self.checked += size
-        if self.checked > MAX_CHECKED:
+        if self.most is not None and self.checked > self.most:
             self.unchecked = True
         elif crc32c(raw[:-4]) != unmasked(stored):
             words = f"the block at {offset:,} does not match its checksum"

@@ -27,30 +27,31 @@ def matches(head: bytes, name: str, size: int) -> bool:
 
 def read(file: RegularFile) -> FileReport:
     """The tensors that the table's header lists."""
-    report = FileReport(file.name, "tensorflow_v1", file.size, modified=file.modified, allocated=file.blocks)
+    tensors: tuple[Tensor, ...] = ()
+    problems: tuple[Problem, ...] = ()
     try:
         table = Table(file)
-        tensors: tuple[Tensor, ...] = ()
         for key, value, _ in table.entries():
             if key == b"":
                 tensors = _listed(Source(value), file.name)
+            if table.unchecked:  # the rest is data, which `--deep` reads
+                break
     except TableError as error:
-        words = f"Unable to open table file {file.path}: DATA_LOSS: {error.words}"
-        return report.with_problems(
-            Problem(
-                "tensorflow-index-damaged",
-                error.message,
-                file.name,
-                error.offset,
-                loader_error=("DataLossError", words),
-            )
-        )
+        problems = (_damaged(file, error),)
     except WireError as error:
-        return report.with_problems(Problem("tensorflow-index-damaged", error.message, file.name, error.offset))
+        problems = (Problem("tensorflow-index-damaged", error.message, file.name, error.offset),)
+    metadata = {"form": "name-based", "version": 1} if tensors else {}
     return FileReport(
-        file.name, "tensorflow_v1", file.size, tensors, {"form": "name-based", "version": 1},
+        file.name, "tensorflow_v1", file.size, tensors, metadata, problems,
         modified=file.modified, allocated=file.blocks,
     )  # fmt: skip
+
+
+def _damaged(file: RegularFile, error: TableError) -> Problem:
+    """Damage of the table, with what `tf.train.load_checkpoint` says, or the reading of a tensor after it."""
+    code = "tensorflow-checksum" if "checksum" in error.words else "tensorflow-index-damaged"
+    words = f"Unable to open table file {file.path}: DATA_LOSS: {error.words}"
+    return Problem(code, error.message, file.name, error.offset, loader_error=("DataLossError", words))
 
 
 def _listed(source: Source, name: str) -> tuple[Tensor, ...]:
