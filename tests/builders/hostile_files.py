@@ -85,7 +85,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "offset.gguf": lambda: _gguf(1, 0, _info("t", offset=2**62)),
     "type.gguf": lambda: _gguf(1, 0, _info("t", kind=999)),
     "evil.gguf": lambda: _gguf(1, 1, _text(EVIL) + struct.pack("<I", 8) + _text(EVIL) + _info(EVIL)),
-    "shape.npy": lambda: _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 2), }\n" % 2**62),
+    "shape.npy": lambda: _npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**62}, 2), }}\n"),
     "descr.npy": lambda: _npy(f"{{'descr': {EVIL!r}, 'fortran_order': False, 'shape': (2,), }}\n"),
     "code.npy": lambda: _npy("__import__('os').system('touch canary')\n"),
     "deep.npy": lambda: _npy("(" * 60_000),
@@ -205,7 +205,7 @@ def _deep(root: Path) -> Path:
     """Directories within directories, far beyond what a path can name."""
     root.mkdir()
     here = os.open(root, os.O_RDONLY)
-    for _ in range(1500):
+    for _ in range(700):
         os.mkdir("d", dir_fd=here)
         inner = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)

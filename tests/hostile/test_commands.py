@@ -1,4 +1,4 @@
-"""Every hostile input through every command: nothing runs, nothing hangs, nothing acts on a terminal, nothing is clean."""
+"""Every hostile input through every command: nothing runs, hangs, acts on a terminal or is called clean."""
 
 from __future__ import annotations
 

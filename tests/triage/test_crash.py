@@ -77,8 +77,8 @@ def test_what_breaks_in_the_background_prints_no_traceback(tmp_path: Path, where
 
 
 def test_without_a_place_for_the_report_the_line_says_how_to_get_it(tmp_path: Path) -> None:
-    start = START.replace("from tui.cli import main", "from tui.cli import main\nimport tempfile\n"
-                          "def refuse(*a, **k): raise OSError('full')\ntempfile.NamedTemporaryFile = refuse")  # fmt: skip
+    full = "import tempfile\ndef refuse(*a, **k): raise OSError('full')\ntempfile.NamedTemporaryFile = refuse\n"
+    start = full + START
     done = subprocess.run([sys.executable, "-c", start, "command", "envs"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()

@@ -236,7 +236,7 @@ class Machine:
         memo[index] = value
 
     def mark(self) -> None:
-        """MARK: what follows is a level deeper; no writer goes as deep as the limit, since each level is a call of it."""
+        """MARK: what follows is a level deeper; no writer goes as deep as the limit, each level being a call."""
         if len(self.marks) >= MAX_MARKS:
             raise PickleBroken(f"more than {MAX_MARKS:,} open MARKs: not read further", self.position)
         self.marks.append(self.stack)
