@@ -18,6 +18,7 @@ from tui.triage.flow import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 from tui.ui.screens.explorer import Explorer
+from tui.ui.screens.side_by_side import SideBySide
 from tui.ui.widgets.line_view import LineView
 from tui.ui.widgets.tree import CheckpointTree
 
@@ -307,3 +308,35 @@ async def test_a_load_attempt_is_held_against_the_prediction(few: Path) -> None:
         await until(pilot, lambda: "curve" in text(app, "memory"))
         await until(pilot, lambda: "predicted" in text(app, "memory"))
         assert "load  at most" in text(app, "memory")
+
+
+async def test_two_checkpoints_side_by_side(tmp_path: Path) -> None:
+    state = load_file(SAMPLES / "bert-ner" / "model.safetensors")
+    (tmp_path / "pair").mkdir()
+    save_file(state, tmp_path / "pair" / "a.safetensors")
+    changed = {f"model.{name}": value.clone() for name, value in state.items()}
+    changed["model.classifier.bias"][0] += 0.125
+    torch.save(changed, tmp_path / "pair" / "b.bin")
+    app = _app(tmp_path / "pair")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await until(pilot, lambda: explorer(app).path is not None)
+        await pilot.press("d")
+        await until(pilot, lambda: bool(app.screen.query(OptionList)))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SideBySide))
+        view = app.screen.query_one("#sides", LineView)
+        await until(pilot, lambda: "with equal values" in view.text)
+        rows = view.text.splitlines()
+        differing = [row for row in rows if row.startswith("≠")]
+        assert len(differing) == 1
+        left, right = differing[0].split("│")
+        assert left.split() == ["≠", "classifier.bias", "F32", "[5]"]
+        assert right.split() == ["Δ", "0.125", "model.classifier.bias", "F32", "[5]"]
+        assert sum(row.startswith("=") for row in rows) == len(state) - 1
+        assert max(len(row) for row in rows) <= 120
+        await pilot.press("n")
+        assert view.current is not None
+        assert view.current.text.startswith("≠")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, SideBySide))

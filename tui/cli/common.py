@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.core.json_text import dumps
-from tui.core.text import bytes_size, printable
+from tui.core.pace import Pace
+from tui.core.text import printable
 from tui.errors import UsageError
 from tui.triage.paths import checkpoints, existing
 
@@ -64,20 +65,16 @@ def bytes_line(total: int) -> Callable[[int], None] | None:
     """Bytes read, their rate and the time left, on stderr where that is a terminal; called from a reading thread."""
     if not sys.stderr.isatty():
         return None
-    began = shown = time.monotonic()
-    done = 0
+    pace, shown = Pace(total), time.monotonic()
 
     def show(count: int) -> None:
-        nonlocal done, shown
-        done += count
+        nonlocal shown
+        pace.add(count)
         now = time.monotonic()
-        if now - shown < 0.5 and done < total:
+        if now - shown < 0.5 and pace.done < total:
             return
         shown = now
-        rate = done / max(now - began, 1e-3)
-        left = (total - done) / max(rate, 1)
-        words = f"read {bytes_size(done)} of {bytes_size(total)}, {bytes_size(int(rate))}/s, {left:.0f} s left"
-        click.echo(f"\r\x1b[K{words if done < total else ''}", nl=False, err=True)
+        click.echo(f"\r\x1b[K{pace.words() if pace.done < total else ''}", nl=False, err=True)
 
     return show
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from textual import work
 
-from tui.core.difference import difference
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import report_json
@@ -211,10 +210,9 @@ class Deeds(Comparing, Metering):
         index = await self.app.push_screen_wait(Choose(f"{triage.checkpoint.path} against which?", others))
         if index is None:
             return
-        from tui.ui.render.diff import rows
+        from tui.ui.screens.side_by_side import SideBySide
 
-        found = difference(triage.checkpoint, self.session.triages[others[index]].checkpoint)
-        await self.app.push_screen_wait(Read(f"{triage.checkpoint.path} → {others[index]}", rows(found)))
+        await self.app.push_screen_wait(SideBySide(triage.checkpoint, self.session.triages[others[index]].checkpoint))
 
     @work(exclusive=True, group="dialog", exit_on_error=False)
     async def action_export(self) -> None:
