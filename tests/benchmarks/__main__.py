@@ -313,6 +313,48 @@ def pickles(place: Path) -> Iterator[Row]:
     yield Row("10,000 tensors of a torch file, against genops", f"{first / second:.2f}× ({first:.2f} s)", "≤ 2×")
 
 
+def deep(place: Path) -> Iterator[Row]:
+    """Every byte of a gigabyte of float32, against sha256sum, and its values alone against reading it."""
+    import numpy
+    from safetensors.numpy import save_file
+
+    file = place / "gigabyte.safetensors"
+    generator = numpy.random.default_rng(1)
+    tensors = {f"layers.{number}.weight": generator.random((4096, 4096), numpy.float32) for number in range(16)}
+    save_file(tensors, file)
+    del tensors
+    ours, bare = median_pair(
+        lambda: seconds(*tool("check", "--deep", "--files-only", str(file))),
+        lambda: seconds("sha256sum", str(file)),
+        3,
+    )
+    yield Row("check --deep of 1 GiB, against sha256sum", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 1.1×")
+    looked, read = median_pair(lambda: _looked(file, True), lambda: _looked(file, False))
+    yield Row("NaN, Inf, constants and copies in 1 GiB, against reading it", f"{looked / read:.2f}×", "≤ 1.5×")
+
+
+def _looked(path: Path, values: bool) -> float:
+    """Seconds to read a file in pieces, its values looked at or not."""
+    from tui.core.deep.values import Look, look, pieces, places
+    from tui.core.deep.verify import PIECE
+    from tui.core.files import open_regular
+    from tui.core.formats import read_file
+
+    report = read_file(path, path.name)
+    buffer = memoryview(bytearray(PIECE + 64))
+    looks = {tensor.name: Look() for tensor in report.tensors}
+    started = time.perf_counter()
+    with open_regular(path) as file:
+        found = places([(tensor, report) for tensor in report.tensors], file.size)
+        for begin, end, inside in pieces(found, 0, file.size, PIECE):
+            view = buffer[: end - begin]
+            file.read_into(begin, view)
+            for item in inside if values else ():
+                first, last = max(item.begin, begin), min(item.end, end)
+                look(looks[item.tensor.name], item, view[first - begin : last - begin], first == item.begin)
+    return time.perf_counter() - started
+
+
 BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     scanning,
     headers,
@@ -321,6 +363,7 @@ BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     warming,
     loading,
     pickles,
+    deep,
 )
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tui.core.assemble import read_directory, read_one_file
 from tui.core.difference import Difference, difference, to_json
+from tui.core.pace import Stopped
 from tui.core.relatives import gguf_names, values
 from tui.core.relatives.elements import BLOCKS, PLAIN, decode
 
@@ -314,7 +315,7 @@ def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
 
 
 def test_it_can_be_stopped(llama: Path) -> None:
-    with pytest.raises(values.Stopped):
+    with pytest.raises(Stopped):
         difference(_read(llama), _read(llama), values=True, stop=lambda: True)
 
 

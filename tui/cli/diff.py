@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tui.cli.common import bytes_line, json_option, one_checkpoint, write_json, write_text
+from tui.cli.common import BytesLine, json_option, one_checkpoint, write_json, write_text
 from tui.core.difference import Difference, Match, bytes_to_read, difference, summary, to_json
 from tui.core.text import count_of, listing, printable, shape_text
 
@@ -20,8 +20,8 @@ def command(first: str, second: str, no_values: bool, as_json: bool) -> int:
     Exit: 0 same, 1 differ, 2 bad usage.
     """
     one, other = one_checkpoint(first), one_checkpoint(second)
-    progress = None if no_values else bytes_line(bytes_to_read(one, other))
-    found = difference(one, other, values=not no_values, progress=progress or (lambda _: None))
+    pace = BytesLine(0 if no_values else bytes_to_read(one, other))
+    found = difference(one, other, values=not no_values, progress=pace.add)
     if as_json:
         write_json(to_json(found, first, second))
     else:

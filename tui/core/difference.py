@@ -108,7 +108,7 @@ def difference(
 ) -> Difference:
     """Config, tokenizer and tensors of both; with `values` their elements too, `progress` being told of bytes read.
 
-    `stop` ends the reading with `tui.core.relatives.values.Stopped`.
+    `stop` ends the reading with `tui.core.pace.Stopped`.
     """
     sides = (first, second)
     across = _family(first) != _family(second)

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from tui.core.text import bytes_size
 
 
+class Stopped(Exception):
+    """The user has cancelled a reading."""
+
+
 @dataclass
 class Pace:
     """Counts bytes; one thread adds, others may ask for the words."""

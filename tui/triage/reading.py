@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui.core.checkpoint import Checkpoint
+    from tui.core.deep.progress import Memory
+    from tui.core.deep.report import DeepReport
+    from tui.core.pace import Pace
+
+
+async def read_deep(checkpoint: Checkpoint, pace: Pace | None, memory: Memory | None) -> DeepReport:
+    """Read every byte of the weights; `memory` keeps how far it came when it is cancelled."""
+    from tui.core.deep.verify import verify
+
+    stop = threading.Event()
+    progress, skipped = (pace.add, pace.skip) if pace is not None else (None, None)
+    try:
+        return await asyncio.to_thread(verify, checkpoint, progress, stop.is_set, memory, skipped)
+    except asyncio.CancelledError:
+        stop.set()
+        raise
 
 
 async def compare_values(first: Checkpoint, second: Checkpoint, progress: Callable[[int], None]) -> Difference:

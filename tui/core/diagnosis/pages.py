@@ -310,6 +310,7 @@ PAGES |= _pages(
     ("tensor-not-finite", "warning", "Tensors hold infinite or undefined values", "Training diverged, a cast to 16 bits overflowed, or bytes are damaged: the model loads and answers nonsense.", "Use the checkpoint before, or the file in its original dtype; compare its sha256 with the source."),
     ("tensor-all-zero", "info", "Weight tensors of zeros", "They were never trained or never written; some adapters and gates begin as zeros by design.", "Check the run that saved it, or the conversion."),
     ("tensor-duplicate", "info", "Tensors with the same bytes", "Tied weights stored twice, or layers copied from one another.", "Nothing to mend; saving through save_pretrained stores tied weights once."),
+    ("file-sparse-holes", "warning", "Tensors lie in parts of the file that were never written", "The file is sparse and reads as zeros there: a download or copy that reserved the space and did not fill it, or a copy that made holes out of true zeros (cp --sparse, rsync -S).", "Compare its sha256 with the source, and fetch the file again where it differs."),
     # accelerators
     ("quantization-fp8-arch", "error", "This GPU has no 8-bit floating point", "fp8e4nv needs compute capability 8.9 or newer.", "Use the bf16 or int8 variant, or another GPU."),
     ("quantization-vllm-capability", "error", "The quantization needs a newer GPU", "vLLM's kernels for this method have a lowest compute capability.", "Use GPTQ or 16 bits on this GPU, or a newer one."),

@@ -66,22 +66,25 @@ def transposed(entry: Entry) -> Entry:
 
 
 def _entry(tensor: Tensor, file: FileReport | None) -> Entry:
-    kind = file.format if file is not None else ""
-    metadata = file.metadata if file is not None else {}
+    kind, order = file.format if file is not None else "", byte_order(tensor, file)
     if file is not None and kind == "gguf":
-        swapped = any(problem.code == "gguf-byte-order" for problem in file.problems)
-        return _gguf(tensor, metadata, ">" if swapped else "<")
+        return _gguf(tensor, file.metadata, order)
     stored, axes = _order(tensor)
     if kind == "flax" or (kind == "npz" and "/" in tensor.name):
         return _flax(tensor, stored, axes)
-    return Entry(tensor, tensor.name, tensor.shape, stored, axes, order=_byte_order(tensor, kind, metadata))
+    return Entry(tensor, tensor.name, tensor.shape, stored, axes, order=order)
 
 
-def _byte_order(tensor: Tensor, kind: str, metadata: dict[str, Any]) -> str:
-    """numpy's files may hold numbers with the high byte first."""
-    descr = metadata.get("descr")
-    held = descr.get(tensor.name, "") if kind in ("npy", "npz") and isinstance(descr, dict) else ""
-    return ">" if isinstance(held, str) and held.startswith(">") else "<"
+def byte_order(tensor: Tensor, file: FileReport | None) -> str:
+    """`<` or `>`: numpy's and GGUF's files, and bundles of TensorFlow, may hold numbers with the high byte first."""
+    if file is None:
+        return "<"
+    if file.format in ("npy", "npz"):
+        descr = file.metadata.get("descr")
+        held = descr.get(tensor.name, "") if isinstance(descr, dict) else ""
+        return ">" if isinstance(held, str) and held.startswith(">") else "<"
+    swapped = any(problem.code == "gguf-byte-order" for problem in file.problems)
+    return ">" if swapped or file.metadata.get("endianness") == "big" else "<"
 
 
 def _order(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...] | None]:

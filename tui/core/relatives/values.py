@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tui.core.files import FileProblem, open_regular
+from tui.core.pace import Stopped
 from tui.core.relatives.elements import WHOLE, NotDecoded, Rows
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ PIECE = 1 << 20
 """Elements of each side that are held at a time."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-
-
-class Stopped(Exception):
-    """The user has cancelled."""
 
 
 @dataclass(frozen=True)

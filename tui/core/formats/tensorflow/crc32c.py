@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 _POLYNOMIAL = 0x82F63B78
+_LANE = 1 << 10
+"""Bytes of a lane: many lanes are taken through at once, and their checksums are put together."""
+
+_MOST_LANES = 1 << 12
 
 
 def _tables() -> list[list[int]]:
@@ -22,10 +29,14 @@ _T: list[list[int]] = []
 
 def crc32c(data: bytes) -> int:
     """The checksum of `data`; eight bytes a step, some 20 MB/s."""
+    return _register(0xFFFFFFFF, data) ^ 0xFFFFFFFF
+
+
+def _register(crc: int, data: bytes | memoryview) -> int:
+    """The register after `data`."""
     if not _T:
         _T.extend(_tables())
     t0, t1, t2, t3, t4, t5, t6, t7 = _T
-    crc = 0xFFFFFFFF
     whole = len(data) & ~7
     for at in range(0, whole, 8):
         low = int.from_bytes(data[at : at + 4], "little") ^ crc
@@ -35,7 +46,63 @@ def crc32c(data: bytes) -> int:
         )  # fmt: skip
     for byte in data[whole:]:
         crc = (crc >> 8) ^ t0[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
+    return crc
+
+
+def extended(value: int, data: memoryview) -> int:
+    """The checksum `value` of earlier bytes (0 for none) with `data` added; some 150 MB/s on large stretches."""
+    register = value ^ 0xFFFFFFFF
+    position = 0
+    while len(data) - position >= _LANE:
+        lanes = min(1 << ((len(data) - position) // _LANE).bit_length() - 1, _MOST_LANES)
+        end = position + lanes * _LANE
+        register = _apply(_over(lanes * _LANE), register) ^ _lanes(data[position:end], lanes)
+        position = end
+    return _register(register, data[position:]) ^ 0xFFFFFFFF
+
+
+def _lanes(data: memoryview, count: int) -> int:
+    """The register that begins at zero after `data`: all lanes a word a step, then put together two by two."""
+    import numpy as np
+
+    words = np.ascontiguousarray(np.frombuffer(data, "<u4").reshape(count, -1).T)
+    low, high = _word_tables()
+    registers: Any = np.zeros(count, np.uint32)
+    for row in words:
+        registers ^= row
+        registers = low[registers & 0xFFFF] ^ high[registers >> 16]
+    size = _LANE
+    while len(registers) > 1:
+        registers = _apply(_over(size), registers[::2]) ^ registers[1::2]
+        size *= 2
+    return int(registers[0])
+
+
+@functools.cache
+def _word_tables() -> tuple[Any, Any]:
+    """The register after four bytes of zeros, by its lower and by its upper half."""
+    import numpy as np
+
+    step = _over(4)
+    halves: Any = np.arange(1 << 16, dtype=np.uint32)
+    return _apply(step, halves), _apply(step, halves << np.uint32(16))
+
+
+@functools.cache
+def _over(count: int) -> tuple[int, ...]:
+    """By bit of the register what `count` bytes of zeros, a power of two, make of it."""
+    if count == 1:
+        return tuple(_register(1 << bit, b"\0") for bit in range(32))
+    half = _over(count // 2)
+    return tuple(int(_apply(half, value)) for value in half)
+
+
+def _apply(matrix: tuple[int, ...], registers: Any) -> Any:
+    """Registers, one or an array of them, multiplied by a matrix over two elements."""
+    out = registers & 0
+    for bit, column in enumerate(matrix):
+        out = out ^ (registers >> bit & 1) * column
+    return out
 
 
 def unmasked(value: int) -> int:
