@@ -5,6 +5,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,11 @@ from safetensors.torch import load_file, save_file
 from textual.widgets import Input, OptionList, Static
 
 from tests.conftest import REPOSITORY, SAMPLES
+from tui.core.deep import values, verify
 from tui.triage.flow import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
+from tui.ui.screens.dialogs import Read
 from tui.ui.screens.explorer import Explorer
 from tui.ui.screens.side_by_side import SideBySide
 from tui.ui.widgets.line_view import LineView
@@ -340,3 +344,56 @@ async def test_two_checkpoints_side_by_side(tmp_path: Path) -> None:
         assert view.current.text.startswith("≠")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, SideBySide))
+
+
+async def test_all_bytes_are_read_stopped_and_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    torch.manual_seed(1)
+    state = {"a.weight": torch.randn(200, 300), "b.weight": torch.randn(50, 50)}
+    state["b.weight"][3, 4] = float("nan")
+    (tmp_path / "m").mkdir()
+    save_file(state, tmp_path / "m" / "one.safetensors")
+    gate, original = threading.Event(), values.look
+    monkeypatch.setattr(verify, "PIECE", 4096)
+    seen = [0]
+
+    def slow(*arguments: Any) -> None:
+        seen[0] += 1
+        if seen[0] > 20 and not gate.is_set():
+            time.sleep(0.05)
+        original(*arguments)
+
+    monkeypatch.setattr(verify, "look", slow)
+    app = _app(tmp_path / "m")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        await until(pilot, lambda: screen.path is not None)
+        await pilot.press("a")
+        await until(pilot, lambda: seen[0] > 24)
+        assert screen.is_verifying
+        await pilot.press("escape")
+        await until(pilot, lambda: "the same key goes on" in text(app, "log"))
+        await until(pilot, lambda: bool(list((tmp_path / "cache" / "ckptriage" / "deep").iterdir())))
+        gate.set()
+        before = seen[0]
+        await pilot.press("a")
+        await until(pilot, lambda: "every byte read" in text(app, "log"))
+        assert "were read by an earlier run" in text(app, "log")
+        assert seen[0] - before < 62  # of some 62 pieces in all
+        assert screen.triage is not None
+        assert "tensor-not-finite" in {item.rule for item in screen.triage.findings}
+        assert list((tmp_path / "cache" / "ckptriage" / "deep").iterdir()) == []
+
+
+async def test_values_of_the_tensor_under_the_cursor(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.arange(64.0)}, tmp_path / "one.safetensors")
+    app = _app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(pilot, app)
+        await until(pilot, lambda: explorer(app).path is not None)
+        await pilot.press("4", "down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Read))
+        shown = app.screen.query_one("#reader", LineView).text
+        assert "31.5" in shown
+        assert "▁" in shown or "█" in shown

@@ -14,11 +14,13 @@ from tui.core.scan import scan
 from tui.errors import WorkerError
 from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
+from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
 from tui.triage.own import compare_own
 from tui.triage.paths import existing
+from tui.triage.reading import read_deep
 
 if TYPE_CHECKING:
     import threading
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison, Draft
+    from tui.core.deep.report import DeepReport
+    from tui.core.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,9 @@ class Session:
         self.compared: dict[str, Comparison] = {}
         """The comparison under the edits, by path."""
 
+        self.deep: dict[str, DeepReport] = {}
+        """What reading every byte told, by path."""
+
         self.worker = Worker(options.python)
         self.asker = Asker(self.worker)
 
@@ -125,10 +132,19 @@ class Session:
     async def judge(self, path: str) -> Triage:
         """Ask the loader about a checkpoint; what fails leaves the files' answer and says why."""
         evidence = await gather(self.triages[path].checkpoint, self.asker, self.options, self.machine)
-        triage = await asyncio.to_thread(triage_of, evidence)
+        triage = await asyncio.to_thread(triage_of, replace(evidence, deep=self.deep.get(path)))
         self.pending.discard(path)
         self.triages[path] = triage
         return triage
+
+    async def verify(self, path: str, pace: Pace) -> DeepReport:
+        """Read every byte of a checkpoint's weights, and judge it again; where it is cancelled it can go on later."""
+        memory = Verified()
+        report = await read_deep(self.triages[path].checkpoint, pace, memory)
+        memory.finish()
+        self.deep[path] = report
+        await self.judge(path)
+        return report
 
     def edit(self, path: str) -> Edit:
         """The edits of a checkpoint, as they stand."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.formats.protobuf import WireError
 from tui.core.formats.tensorflow import bundle
-from tui.core.formats.tensorflow.crc32c import extended, unmasked
+from tui.core.formats.tensorflow.crc32c import crc32c, unmasked
 from tui.core.formats.tensorflow.table import TableError
 from tui.core.formats.zip_directory import ZipBroken, data_offset, list_members
 
@@ -37,7 +37,7 @@ class Stretch:
 
     def add(self, value: int, data: memoryview) -> int:
         """The running checksum with further bytes."""
-        return extended(value, data) if self.castagnoli else zlib.crc32(data, value)
+        return crc32c(data, value) if self.castagnoli else zlib.crc32(data, value)
 
 
 def stretches(root: Path, report: FileReport, index: str | None, file: RegularFile) -> list[Stretch]:

@@ -16,6 +16,17 @@ VERSION = 1
 
 
 @dataclass
+class Broken:
+    """A stretch of a file whose checksum is not the one stored for it."""
+
+    name: str
+    offset: int
+    stored: int
+    computed: int
+    castagnoli: bool
+
+
+@dataclass
 class Progress:
     """One file, read up to `offset`."""
 
@@ -31,7 +42,7 @@ class Progress:
     crc: int = 0
     """Of the stretch with a checksum of its own that `offset` lies in."""
 
-    broken: list[str] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
     """Stretches whose checksum does not match."""
 
 

@@ -19,7 +19,10 @@ class DeepFile:
     sha256: str = ""
     known: Known | None = None
     broken_records: tuple[str, ...] = ()
-    """Members of an archive whose CRC does not match, and tensors of a bundle whose crc32c does not."""
+    """Members of an archive whose CRC does not match."""
+
+    broken_tensors: tuple[tuple[str, int, str], ...] = ()
+    """(tensor, where it lies, what the two checksums are) where TensorFlow's own checksum does not match."""
 
     not_finite: tuple[tuple[str, int], ...] = ()
     """(tensor, how many of its elements are infinite or not a number)."""

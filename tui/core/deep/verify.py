@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tui.core import tensor_bytes
 from tui.core.deep.checks import Stretch, stretches
 from tui.core.deep.known import known
-from tui.core.deep.progress import Memory, Progress, keep, restore
+from tui.core.deep.progress import Broken, Memory, Progress, keep, restore
 from tui.core.deep.report import DeepFile, DeepReport
 from tui.core.deep.sha256 import Sha256
 from tui.core.deep.values import Look, Place, goes_on, look, pieces, places
@@ -158,12 +158,18 @@ def _told(file: RegularFile, done: Progress, found: list[Place], expected: Known
         file.size,
         done.sha256,
         expected,
-        tuple(done.broken),
+        tuple(item.name for item in done.broken if not item.castagnoli),
+        tuple((item.name, item.offset, _difference(item)) for item in done.broken if item.castagnoli),
         tuple((tensor, seen.not_finite) for tensor, seen in looks if seen.not_finite),
         tuple((tensor, not seen.first.strip("0")) for tensor, seen in looks if seen.same and tensor in many),
         _in_holes(file, found),
         unseen,
     )
+
+
+def _difference(item: Broken) -> str:
+    """The two checksums as TensorFlow says them."""
+    return f"stored {item.stored} vs. calculated on the restored bytes {item.computed}"
 
 
 class _Sums:
@@ -184,7 +190,7 @@ class _Sums:
             if last < item.end:
                 return
             if self.done.crc != item.expected:
-                self.done.broken.append(item.name)
+                self.done.broken.append(Broken(item.name, item.begin, item.expected, self.done.crc, item.castagnoli))
             self.left.pop()
 
 

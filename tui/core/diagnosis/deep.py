@@ -47,6 +47,21 @@ def records(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
+def bundles(evidence: Evidence) -> Iterator[Finding]:
+    """Tensors of TensorFlow that do not match the checksums stored in the bundle's index."""
+    for file in evidence.deep.files if evidence.deep is not None else ():
+        if file.broken_tensors:
+            shown = [f"{printable(name, 80)} at byte {offset:,}" for name, offset, _ in file.broken_tensors]
+            said = f"DataLossError: … Checksum does not match: {file.broken_tensors[0][2]}"
+            yield finding(
+                "tensorflow-checksum",
+                [f"{file.name}: {count_of(len(shown), 'checksum')} do not match: {listing(shown, 4)}", said],
+                file=file.name,
+                fix=fetch_again(evidence.checkpoint, file.name),
+                offset=file.broken_tensors[0][1],
+            )
+
+
 def values(evidence: Evidence) -> Iterator[Finding]:
     """Infinite or undefined values, and tensors of one value."""
     for file in evidence.deep.files if evidence.deep is not None else ():
@@ -90,5 +105,5 @@ def holes(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
-RULES = (checksums, records, values, duplicates, holes)
+RULES = (checksums, records, bundles, values, duplicates, holes)
 """In the order in which they are asked."""

@@ -26,12 +26,13 @@ from tui.ui.render.meter import Measured
 from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
 from tui.ui.screens.metering import Metering
+from tui.ui.screens.verifying import Verifying
 
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Comparing, Metering):
+class Deeds(Comparing, Metering, Verifying):
     """What the explorer can do; the explorer itself adds the panes."""
 
     def prepare_deeds(self) -> None:
@@ -167,11 +168,13 @@ class Deeds(Comparing, Metering):
             self.show_meter()
 
     def action_cancel(self) -> None:
-        """Escape: the filter, else a running attempt, else a maximised pane."""
+        """Escape: the filter, else a running attempt, else a reading, else a maximised pane."""
         if self.clear_filter():
             return
         if self.attempt is not None:
             self.attempt.cancel()
+        elif self.stop_verifying():
+            return
         elif self.maximized is not None:
             self.minimize()
 

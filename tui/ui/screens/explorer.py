@@ -50,6 +50,7 @@ class Explorer(Deeds):
         Binding("slash", "filter", "Filter", tooltip="Filter rows by a part of a name"),
         Binding("n", "next_difference", "Next diff"),
         Binding("d", "diff", "Diff", show=False),
+        Binding("a", "verify", "All bytes", show=False),
         Binding("p", "pick_python", "Env", tooltip="Pick the Python environment"),
         Binding("x", "export", "Export", show=False),
         Binding("y", "copy", "Copy", show=False),
@@ -298,13 +299,23 @@ class Explorer(Deeds):
         badges = {"findings": str(len(triage.findings))} if triage is not None and triage.findings else {}
         self.query_one("#bar", PaneBar).mark(self.shown_pane, badges)
 
+    def show_status(self) -> None:
+        """Repaint the status line."""
+        if self.is_mounted:
+            self._tell()
+
     def _tell(self) -> None:
         info = self.session.environment()
         named = [f"{name} {info.packages[name]}" for name in ("torch", "transformers") if name in info.packages]
         words = " · ".join([f"python {info.python}", *named]) if info.python else "starting the environment …"
         if info.available is False:
             words += f" · {info.reason}"
-        left = self.attempt_words or self.scanning or count_of(len(self.session.triages), "checkpoint")
+        left = (
+            self.attempt_words
+            or self.reading_words
+            or self.scanning
+            or count_of(len(self.session.triages), "checkpoint")
+        )
         self.query_one("#status", StatusLine).tell(printable(left), printable(words))
 
     # panes
@@ -396,6 +407,8 @@ class Explorer(Deeds):
                 self.edit_value(str(event.target))
             case "tokenizer":
                 self.ask_tokenizer()
+            case "tensors":
+                self.show_statistics(str(event.target))
             case _:
                 return
 

@@ -27,13 +27,8 @@ def _tables() -> list[list[int]]:
 _T: list[list[int]] = []
 
 
-def crc32c(data: bytes) -> int:
-    """The checksum of `data`; eight bytes a step, some 20 MB/s."""
-    return _register(0xFFFFFFFF, data) ^ 0xFFFFFFFF
-
-
 def _register(crc: int, data: bytes | memoryview) -> int:
-    """The register after `data`."""
+    """The register after `data`; eight bytes a step, some 20 MB/s."""
     if not _T:
         _T.extend(_tables())
     t0, t1, t2, t3, t4, t5, t6, t7 = _T
@@ -49,9 +44,9 @@ def _register(crc: int, data: bytes | memoryview) -> int:
     return crc
 
 
-def extended(value: int, data: memoryview) -> int:
-    """The checksum `value` of earlier bytes (0 for none) with `data` added; some 150 MB/s on large stretches."""
-    register = value ^ 0xFFFFFFFF
+def crc32c(data: bytes | memoryview, start: int = 0) -> int:
+    """The checksum of `data`, or where `start` is that of what came before, of both; long ones at some 150 MB/s."""
+    register = start ^ 0xFFFFFFFF
     position = 0
     while len(data) - position >= _LANE:
         lanes = min(1 << ((len(data) - position) // _LANE).bit_length() - 1, _MOST_LANES)
@@ -61,7 +56,7 @@ def extended(value: int, data: memoryview) -> int:
     return _register(register, data[position:]) ^ 0xFFFFFFFF
 
 
-def _lanes(data: memoryview, count: int) -> int:
+def _lanes(data: bytes | memoryview, count: int) -> int:
     """The register that begins at zero after `data`: all lanes a word a step, then put together two by two."""
     import numpy as np
 
