@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from textual.widgets import Input, OptionList, Static
 
 from tests.conftest import REPOSITORY, SAMPLES
 from tui.core.deep import values, verify
+from tui.triage import downloads
 from tui.triage.flow import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
@@ -397,3 +398,38 @@ async def test_values_of_the_tensor_under_the_cursor(tmp_path: Path) -> None:
         shown = app.screen.query_one("#reader", LineView).text
         assert "31.5" in shown
         assert "▁" in shown or "█" in shown
+
+
+async def test_a_growing_file_is_shown_with_its_rate_and_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "REST", 1.5)
+    whole = save({"w": torch.randn(300, 300)})
+    part = tmp_path / "model.safetensors.part"
+    part.write_bytes(whole[:5000])
+    for other in ("one.safetensors", "two.safetensors"):
+        (tmp_path / other).write_bytes(whole)
+    app = _app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        tree = explorer(app).query_one(CheckpointTree)
+
+        def row(name: str) -> str:
+            held = {path: str(tree._by_path[path].label) for path in tree.paths()}
+            return held.get(str(tmp_path / name), "")
+
+        assert "fails" in row("model.safetensors.part")
+        with part.open("ab") as file:
+            file.write(whole[5000:190_000])
+        await until(pilot, lambda: "growing" in row("model.safetensors.part"))
+        assert "/s" in row("model.safetensors.part")
+        assert " %" in row("model.safetensors.part")
+        tree.go_to(str(part))
+        await until(pilot, lambda: "is being downloaded" in text(app, "answer"))
+        await until(pilot, lambda: "fails" in row("model.safetensors.part"))
+        with part.open("ab") as file:
+            file.write(whole[190_000:])
+        part.rename(tmp_path / "model.safetensors")
+        await until(pilot, lambda: "loads" in row("model.safetensors"))
+        assert row("model.safetensors.part") == ""
+        assert explorer(app).path == str(tmp_path / "model.safetensors")

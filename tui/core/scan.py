@@ -21,6 +21,7 @@ from tui.core.assemble import (
 from tui.core.checkpoint import Checkpoint, is_side_file
 from tui.core.files import kind_of
 from tui.core.formats.tensorflow.directory import BELOW, is_saved_model
+from tui.core.partial import CONTROL, final_name, is_partial
 from tui.core.problems import Problem
 
 if TYPE_CHECKING:
@@ -147,8 +148,13 @@ def _rows(here: Path, label: str, entries: list[os.DirEntry[str]]) -> Iterator[F
         return
     yield from odd
     for name in sorted(files):
-        if is_weight_name(name) and not is_side_file(name):
+        if (is_weight_name(name) or _is_half_fetched(name)) and not is_side_file(name):
             yield Found(_label(label, name), here / name, False)
+
+
+def _is_half_fetched(name: str) -> bool:
+    """Whether a downloader still writes what will be a weight file; aria2's control file holds none of it."""
+    return is_partial(name) and not name.endswith(CONTROL) and is_weight_name(final_name(name))
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

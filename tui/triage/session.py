@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
+from tui.core.partial import final_name
 from tui.core.report.model import Report, Triage, triage_of
-from tui.core.scan import scan
+from tui.core.scan import Found, scan
 from tui.errors import WorkerError
 from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
 from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
+from tui.triage.downloads import Downloads
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
 from tui.triage.own import compare_own
@@ -106,6 +109,10 @@ class Session:
         self.compared: dict[str, Comparison] = {}
         """The comparison under the edits, by path."""
 
+        self.rows: dict[str, Found] = {}
+        """Where each checkpoint was found, to read it again."""
+
+        self.downloads = Downloads()
         self.deep: dict[str, DeepReport] = {}
         """What reading every byte told, by path."""
 
@@ -118,7 +125,9 @@ class Session:
             for row in scan(existing(shown), shown):
                 if stop.is_set():
                     return
-                yield self.first_look(row.read())
+                checkpoint = row.read()
+                self.rows[checkpoint.path] = row
+                yield self.first_look(checkpoint)
 
     def first_look(self, checkpoint: Checkpoint) -> Triage:
         """What the files alone say."""
@@ -127,7 +136,32 @@ class Session:
         if checkpoint.kind in ASKED_KINDS or checkpoint.pickles:
             self.pending.add(checkpoint.path)
         self.triages[checkpoint.path] = triage
+        self.downloads.consider(checkpoint)
         return triage
+
+    def read_again(self, path: str) -> Triage | None:
+        """What the files say by now; a download that has its final name is found under it. `None` where all is gone."""
+        row = self.rows.pop(path, None)
+        if row is None:
+            return None
+        if not os.path.lexists(row.location):
+            row = replace(
+                row, path=final_name(row.path), location=row.location.with_name(final_name(row.location.name))
+            )
+        if row.path != path or not os.path.lexists(row.location):
+            self._forget(path)
+        if not os.path.lexists(row.location):
+            return None
+        self.deep.pop(path, None)
+        self.compared.pop(path, None)
+        self.rows[row.path] = row
+        return self.first_look(replace(row, names=frozenset()).read())
+
+    def _forget(self, path: str) -> None:
+        """A checkpoint that is not under this path any more."""
+        self.triages.pop(path, None)
+        self.pending.discard(path)
+        self.downloads.drop(path)
 
     async def judge(self, path: str) -> Triage:
         """Ask the loader about a checkpoint; what fails leaves the files' answer and says why."""

@@ -25,6 +25,7 @@ from tui.ui.render.lines import Line, line, span, wrapped
 from tui.ui.render.meter import Measured
 from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
+from tui.ui.screens.downloading import Downloading
 from tui.ui.screens.metering import Metering
 from tui.ui.screens.verifying import Verifying
 
@@ -32,7 +33,7 @@ MAX_LOG = 5000
 LOG_SECONDS = 0.1
 
 
-class Deeds(Comparing, Metering, Verifying):
+class Deeds(Comparing, Downloading, Metering, Verifying):
     """What the explorer can do; the explorer itself adds the panes."""
 
     def prepare_deeds(self) -> None:

@@ -19,6 +19,7 @@ from tui.ui.render import compare as compare_text
 from tui.ui.render import details, meter
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
+from tui.ui.screens.downloading import growth_words
 from tui.ui.widgets.line_view import LineView
 from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
 from tui.ui.widgets.tree import CheckpointTree
@@ -109,6 +110,7 @@ class Explorer(Deeds):
         self.refresh_all()
         self.call_after_refresh(self._begin)
         self.set_interval(MACHINE_SECONDS, self.look_at_machine)
+        self.set_interval(MACHINE_SECONDS, self.look_at_downloads)
 
     def _begin(self) -> None:
         self._scan()
@@ -232,6 +234,9 @@ class Explorer(Deeds):
         view.show(partial(self._view, view.id or ""), top=top)
 
     def _answer(self, width: int) -> list[Line]:
+        growth = self.session.downloads.growing(self.path) if self.path is not None else None
+        if growth is not None:
+            return answer_text.growing(growth.bytes, growth_words(growth))
         return answer_text.answer(self.triage, width, self.path in self.session.pending)
 
     def _view(self, name: str, width: int) -> Sequence[Line]:

@@ -41,6 +41,7 @@ class CheckpointTree(Tree[str]):
         self._by_path: dict[str, TreeNode[str]] = {}
         self._directories: dict[str, TreeNode[str]] = {}
         self._words: dict[str, tuple[str, bool]] = {}
+        self._growing: dict[str, str] = {}
         self.compact = False
         self._roots: tuple[str, ...] = ()
 
@@ -62,6 +63,18 @@ class CheckpointTree(Tree[str]):
         else:
             node.set_label(self._label(path))
 
+    def grow(self, path: str, words: str) -> None:
+        """Say of a checkpoint that it grows and how fast; empty words take that back."""
+        if path in self._by_path and self._growing.get(path, "") != words:
+            self._growing[path] = words
+            self._by_path[path].set_label(self._label(path))
+
+    def drop(self, path: str) -> None:
+        """Take a row away: its file has another name now."""
+        node = self._by_path.pop(path, None)
+        if node is not None:
+            node.remove()
+
     def _directory(self, path: str) -> TreeNode[str]:
         """The node of a directory, made with its parents where it is new."""
         if path in ("", "/"):
@@ -82,6 +95,10 @@ class CheckpointTree(Tree[str]):
         symbol, word = ("…", "asking") if pending else (SYMBOLS[verdict], verdict)
         colour = Style(color="bright_black" if pending else _COLOURS[verdict])
         name = printable(os.path.basename(path) or path, 120)
+        growing = self._growing.get(path, "")
+        if growing:
+            symbol, word, colour = "↓", "growing", Style(color="cyan")
+            name = f"{name}  {growing}"
         if self.compact:
             return Text.assemble((f"{symbol} ", colour), name)
         return Text.assemble((f"{symbol} {word:<9}", colour), name)
