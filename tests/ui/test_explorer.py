@@ -433,3 +433,31 @@ async def test_a_growing_file_is_shown_with_its_rate_and_looked_at_again(
         await until(pilot, lambda: "loads" in row("model.safetensors"))
         assert row("model.safetensors.part") == ""
         assert explorer(app).path == str(tmp_path / "model.safetensors")
+
+
+async def test_a_hub_cache_is_shown_by_repository_and_revision(tmp_path: Path) -> None:
+    one, two = "1" * 40, "2" * 40
+    root = tmp_path / "hub" / "models--acme--bert"
+    for place in ("blobs", "refs", f"snapshots/{one}", f"snapshots/{two}"):
+        (root / place).mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(SAMPLES / "bert-model-only" / name, root / "blobs" / name.encode().hex())
+        for revision in (one, two):
+            (root / "snapshots" / revision / name).symlink_to(f"../../blobs/{name.encode().hex()}")
+    (root / "snapshots" / two / "gone.safetensors").symlink_to("../../blobs/" + "e" * 64)
+    (root / "refs" / "main").write_text(two, "ascii")
+    app = _app(tmp_path / "hub")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        tree = explorer(app).query_one(CheckpointTree)
+        labels = {path[-40:]: str(tree._by_path[path].label) for path in tree.paths()}
+        assert "111111111111…" in labels[one]
+        assert "222222222222… (main)" in labels[two]
+        assert "acme/bert" in [str(node.label) for node in tree._directories.values()]
+        tree.go_to(next(path for path in tree.paths() if path.endswith(two)))
+        await until(pilot, lambda: "▸ 222222222222" in text(app, "overview"))
+        assert "hub cache: model acme/bert" in text(app, "overview")
+        shown = text(app, "overview")
+        assert "▸ 222222222222… (main)" in shown
+        assert "blobs are gone: gone.safetensors" in shown
+        assert "model.safetensors, in 2 revisions" in shown

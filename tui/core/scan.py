@@ -17,6 +17,7 @@ from tui.core.assemble import (
     read_directory,
     read_one_file,
     read_prefix,
+    unfinished_blobs,
 )
 from tui.core.checkpoint import Checkpoint, is_side_file
 from tui.core.files import kind_of
@@ -146,10 +147,21 @@ def _rows(here: Path, label: str, entries: list[os.DirEntry[str]]) -> Iterator[F
     if is_checkpoint_directory(names, directories):
         yield Found(label, here, True, names)
         return
+    if "blobs" in directories and not _has_snapshot(here):
+        for problem in unfinished_blobs(here):
+            yield Found(label, here, True, problem=problem)
     yield from odd
     for name in sorted(files):
         if (is_weight_name(name) or _is_half_fetched(name)) and not is_side_file(name):
             yield Found(_label(label, name), here / name, False)
+
+
+def _has_snapshot(repository: Path) -> bool:
+    """Whether a repository of the hub cache has a revision to look at."""
+    try:
+        return bool(os.listdir(repository / "snapshots"))
+    except OSError:
+        return False
 
 
 def _is_half_fetched(name: str) -> bool:

@@ -72,8 +72,19 @@ def suspects(checkpoint: Checkpoint, now: float) -> tuple[str, ...]:
     for file in checkpoint.files:
         if promised(file) is not None or (file.fatal is not None and file.size == 0) or _is_cut(checkpoint, file.name):
             names.append(file.name)
-    paths = (str(checkpoint.root / name) for name in dict.fromkeys(names))
+    paths = [str(checkpoint.root / name) for name in dict.fromkeys(names)] + _blobs(checkpoint.root)
     return tuple(path for path in paths if is_partial(path) or now - _size(path)[2] / 1e9 < RECENT)
+
+
+def _blobs(root: Path) -> list[str]:
+    """Blobs of the hub cache that are being fetched for the repository of a snapshot."""
+    repository = root.parent.parent if root.parent.name == "snapshots" else root
+    if "--" not in repository.name:
+        return []
+    try:
+        return [str(path) for path in (repository / "blobs").iterdir() if path.name.endswith(".incomplete")]
+    except OSError:
+        return []
 
 
 def _is_cut(checkpoint: Checkpoint, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui.core.config_edits import edited
@@ -16,6 +17,7 @@ from tui.core.scan import Found, scan
 from tui.errors import WorkerError
 from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
+from tui.system.cache_tree import Repository, repository_of
 from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.downloads import Downloads
@@ -112,6 +114,10 @@ class Session:
         self.rows: dict[str, Found] = {}
         """Where each checkpoint was found, to read it again."""
 
+        self.repositories: dict[str, Repository] = {}
+        """The repository of the hub cache by checkpoint."""
+
+        self._repositories: dict[Path, Repository | None] = {}
         self.downloads = Downloads()
         self.deep: dict[str, DeepReport] = {}
         """What reading every byte told, by path."""
@@ -137,7 +143,26 @@ class Session:
             self.pending.add(checkpoint.path)
         self.triages[checkpoint.path] = triage
         self.downloads.consider(checkpoint)
+        self._note_repository(checkpoint)
         return triage
+
+    def _note_repository(self, checkpoint: Checkpoint) -> None:
+        """The repository of the hub cache that a checkpoint lies in, listed once for all of its revisions."""
+        root = checkpoint.root.absolute()
+        place = next((item for item in (root, *root.parents[:2]) if "--" in item.name), None)
+        if place is None:
+            return
+        if place not in self._repositories:
+            self._repositories[place] = repository_of(place)
+        found = self._repositories[place]
+        if found is not None:
+            self.repositories[checkpoint.path] = found
+
+    def refs(self, path: str) -> tuple[str, ...]:
+        """Branches and tags that point to a revision of the hub cache."""
+        repository, commit = self.repositories.get(path), Path(path).name
+        revisions = repository.revisions if repository is not None else ()
+        return next((item.refs for item in revisions if item.commit == commit), ())
 
     def read_again(self, path: str) -> Triage | None:
         """What the files say by now; a download that has its final name is found under it. `None` where all is gone."""

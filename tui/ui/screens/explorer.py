@@ -17,6 +17,7 @@ from tui.errors import CkptriageError
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
 from tui.ui.render import details, meter
+from tui.ui.render import repository as repository_text
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
 from tui.ui.screens.downloading import growth_words
@@ -146,6 +147,7 @@ class Explorer(Deeds):
         tree = self.query_one("#tree", CheckpointTree)
         with self.app.batch_update():
             for triage in batch:
+                tree.name_revision(triage.checkpoint.path, self.session.refs(triage.checkpoint.path))
                 tree.put(triage, triage.checkpoint.path in self.session.pending)
         self.scanning = f"scanning … {len(self.session.triages):,} found"
         self._tell()
@@ -262,7 +264,12 @@ class Explorer(Deeds):
             case "findings":
                 return answer_text.findings(triage, width)
             case _:
-                return answer_text.overview(triage, width)
+                return answer_text.overview(triage, width) + self._repository(triage)
+
+    def _repository(self, triage: Triage) -> list[Line]:
+        """The repository of the hub cache that a revision belongs to."""
+        found = self.session.repositories.get(triage.checkpoint.path)
+        return repository_text.rows(found, triage.checkpoint.root.name) if found is not None else []
 
     def _why_not(self, triage: Triage) -> str:
         if triage.checkpoint.kind != "transformers":
