@@ -119,26 +119,26 @@ def _directories(root: Path, shown: str) -> Iterator[Found]:
         entered.add((identity.st_dev, identity.st_ino))
         budget -= len(entries)
         directories = frozenset(entry.name for entry in entries if _is_directory(entry))
-        yield from _rows(here, label, entries, directories)
-        if depth < MAX_DEPTH and not _is_package(entries):
-            parts = BELOW if is_saved_model(entry.name for entry in entries) else frozenset[str]()
+        files = frozenset([entry.name for entry in entries]) - directories
+        yield from _rows(here, label, entries, files, directories)
+        # a CoreML package (Manifest.json, Data) is one thing to its user: nothing below it is a row of its own
+        if directories and depth < MAX_DEPTH and not ("Manifest.json" in files and "Data" in directories):
+            parts = BELOW if is_saved_model(files) else frozenset[str]()
             below = sorted(directories - SKIPPED - parts, reverse=True)
             stack.extend((here / name, _label(label, name), depth + 1) for name in below)
-
-
-def _is_package(entries: list[os.DirEntry[str]]) -> bool:
-    """Whether a directory is one thing to its user (a CoreML package), so that nothing below it is a row of its own."""
-    return {"Manifest.json", "Data"} <= {entry.name for entry in entries}
 
 
 def _label(parent: str, name: str) -> str:
     return name if parent == "." else os.path.join(parent, name)
 
 
-def _rows(here: Path, label: str, entries: list[os.DirEntry[str]], directories: frozenset[str]) -> Iterator[Found]:
+def _rows(
+    here: Path, label: str, entries: list[os.DirEntry[str]], files: frozenset[str], directories: frozenset[str]
+) -> Iterator[Found]:
     """What one directory gives: itself as a checkpoint, or each weight file in it."""
-    files = frozenset(entry.name for entry in entries) - directories
     telling = _telling(files)
+    if not telling and not directories:
+        return
     odd = [found for entry in entries if entry.name in telling and (found := _odd(entry, label, here)) is not None]
     if is_checkpoint_directory(telling, directories):
         yield Found(label, here, True, files)
@@ -155,10 +155,14 @@ def _rows(here: Path, label: str, entries: list[os.DirEntry[str]], directories: 
 
 def _telling(names: frozenset[str]) -> frozenset[str]:
     """The names that can make a directory a checkpoint, or be a row: a tree may hold many thousand others."""
-    told = frozenset(name for name in names if "." not in name or name.rpartition(".")[2].lower() in _ENDINGS)
+    told = [
+        name
+        for name in names
+        if (dot := name.rfind(".")) < 0 or name[dot + 1 :].lower() in _ENDINGS or ".data-" in name
+    ]
     if any(name.endswith((".meta", ".index")) for name in told):
         return names  # TensorFlow's own names may end in anything
-    return told | frozenset(name for name in names if ".data-" in name)
+    return frozenset(told)
 
 
 def _has_snapshot(repository: Path) -> bool:
