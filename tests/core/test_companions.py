@@ -126,6 +126,10 @@ WORDS = [
     ("file-misleading-from-tf", "OSError: Unable to load weights from pytorch checkpoint file for 'x'. If you tried to load a PyTorch model from a TF 2.0 checkpoint, please set from_tf=True."),
     ("environment-trt-engine", "The engine plan file is not compatible with this version of TensorRT, expecting library version 8.2.3"),
     ("quantization-fp8-arch", "type fp8e4nv not supported in this architecture."),
+    ("quantization-vllm-capability", "ValueError: The quantization method awq is not supported for the current GPU. Minimum capability: 75. Current capability: 70."),
+    ("quantization-gptq-on-cpu", "ValueError: Found modules on cpu/disk. Using Exllama or Exllamav2 backend requires all the modules to be on GPU."),
+    ("deepspeed-numel-mismatch", "ValueError: consumed 255381772 numels out of 255381776 - something is wrong"),
+    ("gguf-convert-vocab", "Exception: Vocab size mismatch (model has 32256, but models/x has 32022)."),
     ("security-false-malicious", "Error verifying pickled file from x. The file may be malicious, so the program is not going to read it."),
 ]  # fmt: skip
 

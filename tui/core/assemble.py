@@ -166,7 +166,7 @@ def with_components(root: Path, layout: Layout | None) -> Layout | None:
             parts.append(part)
             continue
         found = (_below(problem, part.name) for problem in inner.all_problems())
-        parts.append(replace(part, problems=tuple(found)))
+        parts.append(replace(part, problems=tuple(found), bytes=inner.bytes))
     return replace(layout, parts=(*parts, *layout.parts[MAX_COMPONENTS:]))
 
 

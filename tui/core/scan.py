@@ -6,6 +6,7 @@ Directories that cannot be read, dangling links, loops, FIFOs and devices become
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ MAX_ENTRIES = 2_000_000
 SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".cache", ".venv", "venv", "site-packages", ".locks"})
 """Directories in which nobody keeps checkpoints and which hold many files."""
 
+
+_MODULE = re.compile(r"^\d+_[A-Z]\w*$")
+"""How sentence-transformers names the directory of a module: `1_Pooling`."""
 
 _ENDINGS = frozenset(
     suffix.rpartition(".")[2]
@@ -123,9 +127,17 @@ def _directories(root: Path, shown: str) -> Iterator[Found]:
         yield from _rows(here, label, entries, files, directories)
         # a CoreML package (Manifest.json, Data) is one thing to its user: nothing below it is a row of its own
         if directories and depth < MAX_DEPTH and not ("Manifest.json" in files and "Data" in directories):
-            parts = BELOW if is_saved_model(files) else frozenset[str]()
-            below = sorted(directories - SKIPPED - parts, reverse=True)
+            below = sorted(directories - SKIPPED - _parts(files, directories), reverse=True)
             stack.extend((here / name, _label(label, name), depth + 1) for name in below)
+
+
+def _parts(files: frozenset[str], directories: frozenset[str]) -> frozenset[str]:
+    """Directories that are parts of the checkpoint above them and no checkpoints of their own."""
+    if is_saved_model(files):
+        return BELOW
+    if "modules.json" in files:
+        return frozenset(name for name in directories if _MODULE.match(name))
+    return directories if "_CHECKPOINT_METADATA" in files else frozenset()
 
 
 def _label(parent: str, name: str) -> str:
