@@ -7,6 +7,7 @@ import json
 import pickletools
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -83,6 +84,41 @@ def scanning(place: Path) -> Iterator[Row]:
     yield Row("check of 2,000, worker included, beyond the import", f"{(whole - bare) / 2:.2f} ms each", "≤ 10 ms")
 
 
+_SCAN = """
+import resource, sys, time
+from pathlib import Path
+from tui.core.scan import scan
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.perf_counter()
+for _ in scan(Path(sys.argv[1]), "tree"):
+    pass
+print(time.perf_counter() - started, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+def tree(place: Path) -> Iterator[Row]:
+    """A tree of a hundred thousand files, few of which are weights."""
+    root = place / "tree"
+    for number in range(1000):
+        target = root / f"a{number // 100}" / f"b{number % 100}"
+        target.mkdir(parents=True)
+        for other in range(99):
+            (target / f"f{other}.txt").touch()
+        if number % 10 == 0:
+            write_safetensors(target / "model.safetensors", {"w": ("F32", (2,))})
+    grown: list[int] = []
+
+    def ours() -> float:
+        command = [sys.executable, "-c", _SCAN, str(root)]
+        took, held = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        grown.append(int(float(held)))
+        return float(took)
+
+    scanned, found = median_pair(ours, lambda: seconds("find", str(root), "-type", "f"))
+    yield Row("scan of 100,000 files, against find", f"{scanned / found:.2f}× ({scanned:.2f} s)", "≤ 3×")
+    yield Row("memory that the scan adds", f"{max(grown) / 1e6:.1f} MB", "flat")
+
+
 def headers(place: Path) -> Iterator[Row]:
     """A header of fifty thousand tensors."""
     file = _big(place)
@@ -141,8 +177,6 @@ async def _edits(root: Path) -> float:
 
 def _written(root: Path, code: str, *arguments: str) -> Path:
     """A checkpoint whose config and tensor names the real library gives, written sparse."""
-    import subprocess
-
     root.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", code, str(root), *arguments], capture_output=True, text=True, check=True
@@ -331,14 +365,58 @@ _PICKLES: dict[str, Callable[[], object]] = {
 }
 
 
+def deep(place: Path) -> Iterator[Row]:
+    """Every byte of a gigabyte of float32, against sha256sum, and its values alone against reading it."""
+    import numpy
+    from safetensors.numpy import save_file
+
+    file = place / "gigabyte.safetensors"
+    generator = numpy.random.default_rng(1)
+    tensors = {f"layers.{number}.weight": generator.random((4096, 4096), numpy.float32) for number in range(16)}
+    save_file(tensors, file)
+    del tensors
+    ours, bare = median_pair(
+        lambda: seconds(*tool("check", "--deep", "--files-only", str(file))),
+        lambda: seconds("sha256sum", str(file)),
+        3,
+    )
+    yield Row("check --deep of 1 GiB, against sha256sum", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 1.1×")
+    looked, read = median_pair(lambda: _looked(file, True), lambda: _looked(file, False))
+    yield Row("NaN, Inf, constants and copies in 1 GiB, against reading it", f"{looked / read:.2f}×", "≤ 1.5×")
+
+
+def _looked(path: Path, values: bool) -> float:
+    """Seconds to read a file in pieces, its values looked at or not."""
+    from tui.core.deep.values import Look, look, pieces, places
+    from tui.core.deep.verify import PIECE
+    from tui.core.files import open_regular
+    from tui.core.formats import read_file
+
+    report = read_file(path, path.name)
+    buffer = memoryview(bytearray(PIECE + 64))
+    looks = {tensor.name: Look() for tensor in report.tensors}
+    started = time.perf_counter()
+    with open_regular(path) as file:
+        found = places([(tensor, report) for tensor in report.tensors], file.size)
+        for begin, end, inside in pieces(found, 0, file.size, PIECE):
+            view = buffer[: end - begin]
+            file.read_into(begin, view)
+            for item in inside if values else ():
+                first, last = max(item.begin, begin), min(item.end, end)
+                look(looks[item.tensor.name], item, view[first - begin : last - begin], first == item.begin)
+    return time.perf_counter() - started
+
+
 BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     scanning,
+    tree,
     headers,
     screen,
     comparison,
     warming,
     loading,
     pickles,
+    deep,
 )
 
 

@@ -30,4 +30,8 @@ WORDS = [
     ("environment-trt-engine", "The engine plan file is not compatible with this version of TensorRT, expecting library version 8.2.3"),
     ("quantization-fp8-arch", "type fp8e4nv not supported in this architecture."),
     ("security-false-malicious", "Error verifying pickled file from x. The file may be malicious, so the program is not going to read it."),
+    ("quantization-vllm-capability", "ValueError: The quantization method awq is not supported for the current GPU. Minimum capability: 75. Current capability: 70."),
+    ("quantization-gptq-on-cpu", "ValueError: Found modules on cpu/disk. Using Exllama or Exllamav2 backend requires all the modules to be on GPU."),
+    ("deepspeed-numel-mismatch", "ValueError: consumed 255381772 numels out of 255381776 - something is wrong"),
+    ("gguf-convert-vocab", "Exception: Vocab size mismatch (model has 32256, but models/x has 32022)."),
 ]  # fmt: skip

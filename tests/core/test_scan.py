@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders.checkpoints import write_config, write_safetensors
-from tui.core.scan import scan
+from tui.core.assemble import is_checkpoint_directory
+from tui.core.scan import _telling, scan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +89,23 @@ def test_names_of_any_bytes_are_read(tmp_path: Path) -> None:
     write_safetensors(root / "model.safetensors", TENSORS)
     [checkpoint] = _read(tmp_path).values()
     assert checkpoint.kind == "transformers"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "config.json", "pytorch_model-00001-of-00002.bin", "__0_0.distcp .metadata", "__0_0.distcp",
+        "pytorch_model_world_size_8_rank_3.pt", "zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        "bf16_zero_pp_rank_0_mp_rank_00_model_states.pt", "consolidated.00.pth", "mp_rank_00_model_states.pt",
+        "model.json group1-shard1of1", "model.json group1-shard1of2.bin", "_CHECKPOINT_METADATA", "manifest.ocdbt",
+        "saved_model.pb", "saved_model.pbtxt", "model.ckpt-100.data-00000-of-00001", "model.ckpt.index",
+        "checkpoint model.v1 model.v1.meta", "checkpoint odd.name.7 odd.name.7.meta", "tokenizer.json",
+        "one.GGUF", "adapter_config.json", "weights.pkl.gz", "net.pth.tar", "model.onnx",
+    ],
+)  # fmt: skip
+def test_names_that_tell_nothing_are_left_out_and_no_others(names: str) -> None:
+    told = frozenset(names.split())
+    other = {"a.txt", "b.jpg", "README.md", "data.csv", "x.tar.zst"}
+    assert is_checkpoint_directory(told)
+    assert is_checkpoint_directory(_telling(told | other))
+    assert not is_checkpoint_directory(frozenset(other))

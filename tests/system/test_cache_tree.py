@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tui.system.cache_tree import Repository, repositories
+from tui.core.scan import scan
+from tui.system.cache_tree import Repository, blob_words, repositories, repository_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,3 +68,38 @@ def test_it_counts_as_huggingface_hub_does(cache: Path) -> None:
     assert {(item.commit_hash, item.size_on_disk, item.nb_files) for item in found.revisions} == {
         (item.commit, item.bytes, item.files) for item in bert.revisions
     }
+
+
+def test_blobs_with_their_names_and_users(cache: Path) -> None:
+    stored = {blob.name[:1]: blob for blob in _bert(cache).stored}
+    assert [blob.bytes for blob in _bert(cache).stored] == [100, 50, 30, 7]
+    assert (stored["a"].files, stored["a"].revisions) == (("model.safetensors",), 2)
+    assert (stored["b"].files, stored["b"].revisions) == (("sub/config.json",), 1)
+    assert (stored["c"].files, stored["c"].revisions) == ((), 0)
+    assert [blob_words(stored[name]).split("  ")[-1] for name in "abcd"] == [
+        "model.safetensors, in 2 revisions", "sub/config.json", "of no use to any revision",
+        "a download that has not ended",
+    ]  # fmt: skip
+
+
+def test_a_path_knows_its_repository(cache: Path) -> None:
+    for place in ("", f"snapshots/{ONE}", f"snapshots/{ONE}/sub"):
+        found = repository_of(cache / "models--acme--bert" / place)
+        assert found is not None
+        assert found.name == "acme/bert"
+    assert repository_of(cache) is None
+    assert repository_of(cache / "datasets--squad") is None
+
+
+def test_downloads_that_have_begun_are_rows(cache: Path) -> None:
+    begun = cache / "models--acme--begun" / "blobs"
+    begun.mkdir(parents=True)
+    (begun / ("f" * 64 + ".incomplete")).write_bytes(bytes(9))
+    rows = {row.path: row.read() for row in scan(cache, "hub")}
+    assert [problem.code for problem in rows["hub/models--acme--begun"].problems] == ["hub-incomplete"]
+    snapshot = rows[f"hub/models--acme--bert/snapshots/{ONE}"]
+    [problem] = [problem for problem in snapshot.problems if problem.code == "hub-incomplete"]
+    assert problem.detail == (f"blobs/{'d' * 64}.incomplete: 30 B so far",)
+    (cache / "models--acme--bert" / "blobs" / ("d" * 64 + ".incomplete")).unlink()
+    rows = {row.path: row.read() for row in scan(cache, "hub")}
+    assert not rows[f"hub/models--acme--bert/snapshots/{ONE}"].problems

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tests.builders.checkpoints import raw_safetensors, write_config, write_safetensors
@@ -278,3 +282,33 @@ def test_architectures_of_any_type_are_an_answer(tmp_path: Path) -> None:
         write_safetensors(root / "model.safetensors", {"w": ("F32", (2,))})
     _, out = answer("check", str(tmp_path), "--json")
     assert {item["verdict"] for item in out["checkpoints"]} <= {"fails", "degraded"}
+
+
+def test_statistics_of_a_tensor() -> None:
+    path = str(SAMPLES / "bert-ner")
+    code, out = answer("inspect", path, "--json", "--statistics", "classifier.weight")
+    assert (code, out["statistics"]["elements"], sum(out["statistics"]["histogram"])) == (0, 80, 80)
+    done = run("inspect", path, "--statistics", "classifier.weight")
+    assert "histogram" in done.stdout
+    assert run("inspect", path, "--statistics", "nothing").returncode == 2
+
+
+def test_an_interrupted_verification_goes_on(tmp_path: Path) -> None:
+    """The first run is ended by ctrl+c while it reads; the second says what it need not read again, the third none."""
+    with (tmp_path / "large.npy").open("wb") as file:
+        header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % (1 << 29)
+        file.write(header.ljust(127) + b"\n")
+        file.truncate(128 + (1 << 31))
+    command = [sys.executable, "-m", "tui", "check", "--deep", "--files-only", str(tmp_path / "large.npy")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    first = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    while psutil.Process(first.pid).io_counters().read_chars < 200 << 20:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+    records = list((tmp_path / "cache" / "ckptriage" / "deep").iterdir())
+    assert len(records) == 1
+    assert [item.name for item in tmp_path.iterdir()].count("large.npy") == len(list(tmp_path.iterdir())) - 1
+    again = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert "goes on where an earlier run stopped" in again.stderr
+    assert list((tmp_path / "cache" / "ckptriage" / "deep").iterdir()) == []

@@ -296,6 +296,28 @@ def _zero(root: Path, ranks: tuple[int, ...] = (0, 1), stage3: bool = False) -> 
     return _touch(root, "latest", data=b"global_step10")
 
 
+def test_a_merged_file_without_its_tied_embedding(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    config = transformers.LlamaConfig(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, vocab_size=20,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config)
+    state = {name: value for name, value in model.state_dict().items() if name != "model.embed_tokens.weight"}
+    config.save_pretrained(tmp_path)
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    assert "deepspeed-tied-missing" not in _rules(_check(tmp_path))  # nothing says that DeepSpeed wrote it
+    _touch(tmp_path, "zero_to_fp32.py", "latest")
+    assert "deepspeed-tied-missing" in _rules(_check(tmp_path))
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\) in state_dict: \"model.embed_tokens.weight\""):
+        model.load_state_dict(state)
+    loaded = transformers.LlamaForCausalLM.from_pretrained(tmp_path)
+    assert torch.equal(loaded.model.embed_tokens.weight, state["lm_head.weight"])
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    assert "deepspeed-tied-missing" not in _rules(_check(tmp_path))
+
+
 def test_deepspeed_directories(tmp_path: Path) -> None:
     whole = _check(_zero(tmp_path / "a"))
     assert whole.checkpoint.kind == "deepspeed"

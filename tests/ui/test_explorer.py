@@ -5,19 +5,25 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from textual.widgets import Input, OptionList, Static
 
 from tests.conftest import REPOSITORY, SAMPLES
+from tui.core.deep import values, verify
+from tui.triage import downloads
 from tui.triage.flow import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
+from tui.ui.screens.dialogs import Read
 from tui.ui.screens.explorer import Explorer
+from tui.ui.screens.side_by_side import SideBySide
 from tui.ui.widgets.line_view import LineView
 from tui.ui.widgets.tree import CheckpointTree
 
@@ -325,3 +331,151 @@ async def test_a_load_attempt_is_held_against_the_prediction(few: Path) -> None:
         await until(pilot, lambda: "curve" in text(app, "memory"))
         await until(pilot, lambda: "predicted" in text(app, "memory"))
         assert "load  at most" in text(app, "memory")
+
+
+async def test_two_checkpoints_side_by_side(tmp_path: Path) -> None:
+    state = load_file(SAMPLES / "bert-ner" / "model.safetensors")
+    (tmp_path / "pair").mkdir()
+    save_file(state, tmp_path / "pair" / "a.safetensors")
+    changed = {f"model.{name}": value.clone() for name, value in state.items()}
+    changed["model.classifier.bias"][0] += 0.125
+    torch.save(changed, tmp_path / "pair" / "b.bin")
+    app = _app(tmp_path / "pair")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        await until(pilot, lambda: explorer(app).path is not None)
+        await pilot.press("d")
+        await until(pilot, lambda: bool(app.screen.query(OptionList)))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SideBySide))
+        view = app.screen.query_one("#sides", LineView)
+        await until(pilot, lambda: "with equal values" in view.text)
+        rows = view.text.splitlines()
+        differing = [row for row in rows if row.startswith("≠")]
+        assert len(differing) == 1
+        left, right = differing[0].split("│")
+        assert left.split() == ["≠", "classifier.bias", "F32", "[5]"]
+        assert right.split() == ["Δ", "0.125", "model.classifier.bias", "F32", "[5]"]
+        assert sum(row.startswith("=") for row in rows) == len(state) - 1
+        assert max(len(row) for row in rows) <= 120
+        await pilot.press("n")
+        assert view.current is not None
+        assert view.current.text.startswith("≠")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, SideBySide))
+
+
+async def test_all_bytes_are_read_stopped_and_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    torch.manual_seed(1)
+    state = {"a.weight": torch.randn(200, 300), "b.weight": torch.randn(50, 50)}
+    state["b.weight"][3, 4] = float("nan")
+    (tmp_path / "m").mkdir()
+    save_file(state, tmp_path / "m" / "one.safetensors")
+    gate, original = threading.Event(), values.look
+    monkeypatch.setattr(verify, "PIECE", 4096)
+    seen = [0]
+
+    def slow(*arguments: Any) -> None:
+        seen[0] += 1
+        if seen[0] > 20 and not gate.is_set():
+            time.sleep(0.05)
+        original(*arguments)
+
+    monkeypatch.setattr(verify, "look", slow)
+    app = _app(tmp_path / "m")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        await until(pilot, lambda: screen.path is not None)
+        await pilot.press("a")
+        await until(pilot, lambda: seen[0] > 24)
+        assert screen.is_verifying
+        await pilot.press("escape")
+        await until(pilot, lambda: "the same key goes on" in text(app, "log"))
+        await until(pilot, lambda: bool(list((tmp_path / "cache" / "ckptriage" / "deep").iterdir())))
+        gate.set()
+        before = seen[0]
+        await pilot.press("a")
+        await until(pilot, lambda: "every byte read" in text(app, "log"))
+        assert "were read by an earlier run" in text(app, "log")
+        assert seen[0] - before < 62  # of some 62 pieces in all
+        assert screen.triage is not None
+        assert "tensor-not-finite" in {item.rule for item in screen.triage.findings}
+        assert list((tmp_path / "cache" / "ckptriage" / "deep").iterdir()) == []
+
+
+async def test_values_of_the_tensor_under_the_cursor(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.arange(64.0)}, tmp_path / "one.safetensors")
+    app = _app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _settled(pilot, app)
+        await until(pilot, lambda: explorer(app).path is not None)
+        await pilot.press("4", "down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Read))
+        shown = app.screen.query_one("#reader", LineView).text
+        assert "31.5" in shown
+        assert "▁" in shown or "█" in shown
+
+
+async def test_a_growing_file_is_shown_with_its_rate_and_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "REST", 1.5)
+    whole = save({"w": torch.randn(300, 300)})
+    part = tmp_path / "model.safetensors.part"
+    part.write_bytes(whole[:5000])
+    for other in ("one.safetensors", "two.safetensors"):
+        (tmp_path / other).write_bytes(whole)
+    app = _app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        tree = explorer(app).query_one(CheckpointTree)
+
+        def row(name: str) -> str:
+            held = {path: str(tree._by_path[path].label) for path in tree.paths()}
+            return held.get(str(tmp_path / name), "")
+
+        assert "fails" in row("model.safetensors.part")
+        with part.open("ab") as file:
+            file.write(whole[5000:190_000])
+        await until(pilot, lambda: "growing" in row("model.safetensors.part"))
+        assert "/s" in row("model.safetensors.part")
+        assert " %" in row("model.safetensors.part")
+        tree.go_to(str(part))
+        await until(pilot, lambda: "is being downloaded" in text(app, "answer"))
+        await until(pilot, lambda: "fails" in row("model.safetensors.part"))
+        with part.open("ab") as file:
+            file.write(whole[190_000:])
+        part.rename(tmp_path / "model.safetensors")
+        await until(pilot, lambda: "loads" in row("model.safetensors"))
+        assert row("model.safetensors.part") == ""
+        assert explorer(app).path == str(tmp_path / "model.safetensors")
+
+
+async def test_a_hub_cache_is_shown_by_repository_and_revision(tmp_path: Path) -> None:
+    one, two = "1" * 40, "2" * 40
+    root = tmp_path / "hub" / "models--acme--bert"
+    for place in ("blobs", "refs", f"snapshots/{one}", f"snapshots/{two}"):
+        (root / place).mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(SAMPLES / "bert-model-only" / name, root / "blobs" / name.encode().hex())
+        for revision in (one, two):
+            (root / "snapshots" / revision / name).symlink_to(f"../../blobs/{name.encode().hex()}")
+    (root / "snapshots" / two / "gone.safetensors").symlink_to("../../blobs/" + "e" * 64)
+    (root / "refs" / "main").write_text(two, "ascii")
+    app = _app(tmp_path / "hub")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        tree = explorer(app).query_one(CheckpointTree)
+        labels = {path[-40:]: str(tree._by_path[path].label) for path in tree.paths()}
+        assert "111111111111…" in labels[one]
+        assert "222222222222… (main)" in labels[two]
+        assert "acme/bert" in [str(node.label) for node in tree._directories.values()]
+        tree.go_to(next(path for path in tree.paths() if path.endswith(two)))
+        await until(pilot, lambda: "▸ 222222222222" in text(app, "overview"))
+        assert "hub cache: model acme/bert" in text(app, "overview")
+        shown = text(app, "overview")
+        assert "▸ 222222222222… (main)" in shown
+        assert "blobs are gone: gone.safetensors" in shown
+        assert "model.safetensors, in 2 revisions" in shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui.core.text import bytes_size, count_of, listing, printable
-from tui.system.cache_tree import Repository, repositories
+from tui.system.cache_tree import Repository, blob_words, repositories
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +49,20 @@ def _repository(item: Repository) -> dict[str, Any]:
         "unused_bytes": item.unused_bytes,
         "incomplete": [{"blob": name, "bytes": size} for name, size in item.incomplete],
         "lost_refs": list(item.lost_refs),
+        "stored": [
+            {"blob": blob.name, "bytes": blob.bytes, "files": list(blob.files), "revisions": blob.revisions}
+            for blob in item.stored
+        ],
         "revisions": [
             {"commit": revision.commit, "refs": list(revision.refs), "files": revision.files, "bytes": revision.bytes,
              "dangling": list(revision.dangling)}
             for revision in item.revisions
         ],
     }  # fmt: skip
+
+
+_MOST = 1000
+"""Blobs that are listed of one repository; of several repositories the three largest of each."""
 
 
 def to_text(path: str, found: list[Repository]) -> str:
@@ -78,4 +86,5 @@ def to_text(path: str, found: list[Repository]) -> str:
             lines.append(f"              {printable(revision.commit, 44)}{named}: {size}")
             if revision.dangling:
                 lines.append(f"              ✗ blobs are gone: {listing(revision.dangling, 6)}")
+        lines += [f"              {blob_words(blob)}" for blob in item.stored[: _MOST if len(found) == 1 else 3]]
     return "\n".join(lines) + "\n"

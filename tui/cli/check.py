@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from tui.cli.common import bytes_line, call_option, class_option, progress_line, python_option, write_json, write_text
+from tui.cli.common import BytesLine, call_option, class_option, progress_line, python_option, write_json, write_text
 from tui.core.config_edits import parse_setting
-from tui.core.deep import total_bytes
+from tui.core.deep.report import total_bytes
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import Report, report_json
@@ -53,7 +53,7 @@ def run(paths: list[str], options: Options, form: str, output: Path | None, fail
     async def triage() -> None:
         """Puts the report aside: asyncio's runner renders a task's result, and a report is large."""
         total = sum(total_bytes(item) for item in found) if options.deep else 0
-        box.append(await triage_all(found, options, progress_line(), bytes_line(total) if total else None))
+        box.append(await triage_all(found, options, progress_line(), BytesLine(total) if total else None))
 
     asyncio.run(triage())
     [report] = box

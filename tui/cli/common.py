@@ -11,6 +11,7 @@ import click
 
 from tui.core.diagnosis import given_call
 from tui.core.json_text import dumps
+from tui.core.pace import Pace
 from tui.core.text import bytes_size, printable
 from tui.errors import UsageError
 from tui.triage.paths import checkpoints, existing
@@ -84,26 +85,28 @@ def write_text(text: str, output: Path | None = None) -> None:
         raise UsageError(f"cannot write {output}: {error.strerror or error}") from None
 
 
-def bytes_line(total: int) -> Callable[[int], None] | None:
-    """Bytes read, their rate and the time left, on stderr where that is a terminal; called from a reading thread."""
-    if not sys.stderr.isatty():
-        return None
-    began = shown = time.monotonic()
-    done = 0
+class BytesLine(Pace):
+    """Bytes read, their rate and the time left, on stderr where that is a terminal; told from a reading thread."""
 
-    def show(count: int) -> None:
-        nonlocal done, shown
-        done += count
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self._shown = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def add(self, count: int) -> None:
+        """So many more bytes were read."""
+        super().add(count)
         now = time.monotonic()
-        if now - shown < 0.5 and done < total:
-            return
-        shown = now
-        rate = done / max(now - began, 1e-3)
-        left = (total - done) / max(rate, 1)
-        words = f"read {bytes_size(done)} of {bytes_size(total)}, {bytes_size(int(rate))}/s, {left:.0f} s left"
-        click.echo(f"\r\x1b[K{words if done < total else ''}", nl=False, err=True)
+        if self._terminal and (now - self._shown >= 0.5 or self.done >= self.total):
+            self._shown = now
+            click.echo(f"\r\x1b[K{self.words() if self.done < self.total else ''}", nl=False, err=True)
 
-    return show
+    def skip(self, count: int) -> None:
+        """So many bytes were read by an earlier run that was interrupted."""
+        super().skip(count)
+        if count:
+            words = f"goes on where an earlier run stopped: {bytes_size(count)} are not read again"
+            click.echo(f"\r\x1b[K{words}" if self._terminal else words, err=True)
 
 
 def progress_line() -> Callable[[int, int], None] | None:

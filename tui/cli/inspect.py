@@ -11,7 +11,10 @@ from tui.cli import cache
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import finite
+from tui.core.statistics import figures, statistics
+from tui.core.statistics import to_json as statistics_json
 from tui.core.text import bytes_size, count_of, printable, shape_text
+from tui.errors import UsageError
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -20,8 +23,9 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.argument("path")
+@click.option("--statistics", "tensor", metavar="TENSOR", help="Read this tensor: extremes, mean, histogram.")
 @json_option
-def command(path: str, as_json: bool) -> int:
+def command(path: str, tensor: str | None, as_json: bool) -> int:
     """Format, files, metadata and tensors; of a hub cache its repositories. Exit: 0, 1 unreadable, 2 no such path."""
     repositories = cache.cached(Path(path))
     if repositories:
@@ -31,8 +35,14 @@ def command(path: str, as_json: bool) -> int:
             write_text(cache.to_text(path, repositories))
         return 1 if any(revision.dangling for item in repositories for revision in item.revisions) else 0
     checkpoint = one_checkpoint(path)
+    read = statistics(checkpoint, tensor) if tensor is not None else None
+    if tensor is not None and read is None:
+        raise UsageError(f"there is no tensor {printable(tensor, 120)} in {printable(path, 120)}")
     if as_json:
-        write_json(to_json(checkpoint))
+        more = {} if read is None else {"statistics": statistics_json(read)}
+        write_json({**to_json(checkpoint), **more})
+    elif read is not None:
+        write_text("".join(f"{title:<12}{value}\n" for title, value in figures(read)))
     else:
         write_text(to_text(checkpoint))
     return 1 if unreadable(checkpoint) else 0

@@ -17,6 +17,7 @@ from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
 from tui.core.json_text import parse
 from tui.core.layouts import is_raw_shard, manifest_report, marks_directory, read_layout
 from tui.core.problems import Problem
+from tui.core.text import bytes_size, count_of
 
 LOADER_NAMES = (
     "model.safetensors",
@@ -122,7 +123,7 @@ def read_directory(
         config=documents.get("config.json"),
         json_files=documents,
         weights=weights,
-        problems=(*index_problems, *parts.problems),
+        problems=(*index_problems, *parts.problems, *unfinished_blobs(root)),
         names=tuple(sorted(entries)),
         sources=_sources(root, entries),
     )
@@ -131,6 +132,23 @@ def read_directory(
     if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
         checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
     return checkpoint
+
+
+def unfinished_blobs(root: Path) -> tuple[Problem, ...]:
+    """Downloads that have not ended among the blobs of the hub cache that a snapshot, or a repository, lies in."""
+    repository = root.parent.parent if root.parent.name == "snapshots" else root
+    if "--" not in repository.name:
+        return ()
+    try:
+        with os.scandir(repository / "blobs") as entries:
+            found = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".incomplete")}
+    except OSError:
+        return ()
+    if not found:
+        return ()
+    words = f"{count_of(len(found), 'download')} among the repository's blobs did not end, maybe of another revision"
+    detail = tuple(f"blobs/{name}: {bytes_size(size)} so far" for name, size in sorted(found.items())[:8])
+    return (Problem("hub-incomplete", words, fatal=False, detail=detail),)
 
 
 def with_components(root: Path, layout: Layout | None) -> Layout | None:
@@ -148,7 +166,7 @@ def with_components(root: Path, layout: Layout | None) -> Layout | None:
             parts.append(part)
             continue
         found = (_below(problem, part.name) for problem in inner.all_problems())
-        parts.append(replace(part, problems=tuple(found)))
+        parts.append(replace(part, problems=tuple(found), bytes=inner.bytes))
     return replace(layout, parts=(*parts, *layout.parts[MAX_COMPONENTS:]))
 
 

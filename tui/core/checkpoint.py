@@ -180,6 +180,9 @@ class Part:
     problems: tuple[Problem, ...] = ()
     """What its own files have, where they were read."""
 
+    bytes: int = 0
+    """Of its weight files, where they were read."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -258,8 +261,9 @@ class Checkpoint:
 
     @cached_property
     def bytes(self) -> int:
-        """Bytes of the weight files on disk."""
-        return sum(file.size for file in self.weight_files)
+        """Bytes of the weight files on disk, those of components counted."""
+        parts = self.layout.parts if self.layout is not None else ()
+        return sum(file.size for file in self.weight_files) + sum(part.bytes for part in parts)
 
     @cached_property
     def pickles(self) -> tuple[tuple[FileReport, PickleReport], ...]:

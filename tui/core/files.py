@@ -42,6 +42,8 @@ class RegularFile:
         status = os.fstat(descriptor)
         self.size = status.st_size
         self.modified = status.st_mtime_ns
+        self.identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        """Device, inode, size and modification time: another file, or a changed one, has another."""
         self.blocks = status.st_blocks * 512
         """Bytes that the file system has allocated; fewer than `size` means holes."""
 
@@ -65,6 +67,31 @@ class RegularFile:
             offset += len(chunk)
             count -= len(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill `view` with the bytes from `offset`, or `FileProblem` where the file has become shorter."""
+        while len(view):
+            count = os.preadv(self.descriptor, [view], offset)
+            if not count:
+                raise FileProblem(Problem("file-changed", "shrank while it was read", self.name, offset))
+            offset += count
+            view = view[count:]
+
+    def holes(self) -> Iterator[tuple[int, int]]:
+        """(begin, end) of stretches that were never written; none where the file system does not say."""
+        if self.blocks >= self.size or not hasattr(os, "SEEK_HOLE"):
+            return
+        position = 0
+        while position < self.size:
+            try:
+                begin = os.lseek(self.descriptor, position, os.SEEK_HOLE)
+                if begin >= self.size:
+                    return
+                end = os.lseek(self.descriptor, begin, os.SEEK_DATA)
+            except OSError:  # ENXIO: no data after the hole
+                end = self.size
+            yield begin, end
+            position = end
 
     def head(self, count: int = 512) -> bytes:
         """The first bytes, as many as there are; asked for again they are not read again."""

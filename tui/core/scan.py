@@ -6,6 +6,7 @@ Directories that cannot be read, dangling links, loops, FIFOs and devices become
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,10 +18,14 @@ from tui.core.assemble import (
     read_directory,
     read_one_file,
     read_prefix,
+    unfinished_blobs,
 )
 from tui.core.checkpoint import Checkpoint, is_side_file
 from tui.core.files import kind_of
+from tui.core.formats import WEIGHT_SUFFIXES
 from tui.core.formats.tensorflow.names import BELOW, is_saved_model
+from tui.core.partial import CONTROL, final_name, is_partial
+from tui.core.partial import SUFFIXES as PARTIAL_SUFFIXES
 from tui.core.problems import Problem
 
 if TYPE_CHECKING:
@@ -31,6 +36,19 @@ MAX_DEPTH = 40
 MAX_ENTRIES = 2_000_000
 SKIPPED = frozenset({".git", "__pycache__", "node_modules", ".cache", ".venv", "venv", "site-packages", ".locks"})
 """Directories in which nobody keeps checkpoints and which hold many files."""
+
+
+_MODULE = re.compile(r"^\d+_[A-Z]\w*$")
+"""How sentence-transformers names the directory of a module: `1_Pooling`."""
+
+_ENDINGS = frozenset(
+    suffix.rpartition(".")[2]
+    for suffix in (
+        *WEIGHT_SUFFIXES, *PARTIAL_SUFFIXES, ".json", ".py", ".metadata", ".distcp", ".pbtxt", ".index", ".meta",
+        ".ocdbt", ".graphdef",
+    )
+)  # fmt: skip
+"""Last parts of the names that the rules below look at."""
 
 
 @dataclass(frozen=True)
@@ -104,51 +122,72 @@ def _directories(root: Path, shown: str) -> Iterator[Found]:
             continue
         entered.add((identity.st_dev, identity.st_ino))
         budget -= len(entries)
-        yield from _rows(here, label, entries)
-        if depth < MAX_DEPTH and not _is_package(entries):
-            parts = BELOW if is_saved_model(entry.name for entry in entries) else frozenset[str]()
-            below = [entry.name for entry in entries if entry.name not in parts and _enters(entry)]
-            stack.extend((here / name, _label(label, name), depth + 1) for name in sorted(below, reverse=True))
+        directories = frozenset(entry.name for entry in entries if _is_directory(entry))
+        files = frozenset([entry.name for entry in entries]) - directories
+        yield from _rows(here, label, entries, files, directories)
+        # a CoreML package (Manifest.json, Data) is one thing to its user: nothing below it is a row of its own
+        if directories and depth < MAX_DEPTH and not ("Manifest.json" in files and "Data" in directories):
+            below = sorted(directories - SKIPPED - _parts(files, directories), reverse=True)
+            stack.extend((here / name, _label(label, name), depth + 1) for name in below)
 
 
-def _is_package(entries: list[os.DirEntry[str]]) -> bool:
-    """Whether a directory is one thing to its user (a CoreML package), so that nothing below it is a row of its own."""
-    return {"Manifest.json", "Data"} <= {entry.name for entry in entries}
-
-
-def _enters(entry: os.DirEntry[str]) -> bool:
-    """Whether a directory is looked into."""
-    if entry.name in SKIPPED:
-        return False
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+def _parts(files: frozenset[str], directories: frozenset[str]) -> frozenset[str]:
+    """Directories that are parts of the checkpoint above them and no checkpoints of their own."""
+    if is_saved_model(files):
+        return BELOW
+    if "modules.json" in files:
+        return frozenset(name for name in directories if _MODULE.match(name))
+    return directories if "_CHECKPOINT_METADATA" in files else frozenset()
 
 
 def _label(parent: str, name: str) -> str:
     return name if parent == "." else os.path.join(parent, name)
 
 
-def _rows(here: Path, label: str, entries: list[os.DirEntry[str]]) -> Iterator[Found]:
+def _rows(
+    here: Path, label: str, entries: list[os.DirEntry[str]], files: frozenset[str], directories: frozenset[str]
+) -> Iterator[Found]:
     """What one directory gives: itself as a checkpoint, or each weight file in it."""
-    files: dict[str, os.DirEntry[str]] = {}
-    odd: list[Found] = []
-    for entry in entries:
-        found = _odd(entry, label, here)
-        if found is not None:
-            odd.append(found)
-        elif not _is_directory(entry):
-            files[entry.name] = entry
-    names = frozenset(files) | frozenset(item.location.name for item in odd)
-    directories = frozenset(entry.name for entry in entries if entry.name not in files and _is_directory(entry))
-    if is_checkpoint_directory(names, directories):
-        yield Found(label, here, True, names)
+    telling = _telling(files)
+    if not telling and not directories:
         return
+    odd = [found for entry in entries if entry.name in telling and (found := _odd(entry, label, here)) is not None]
+    if is_checkpoint_directory(telling, directories):
+        yield Found(label, here, True, files)
+        return
+    if "blobs" in directories and not _has_snapshot(here):
+        for problem in unfinished_blobs(here):
+            yield Found(label, here, True, problem=problem)
     yield from odd
-    for name in sorted(files):
-        if is_weight_name(name) and not is_side_file(name):
+    told = {found.location.name for found in odd}
+    for name in sorted(telling - told):
+        if (is_weight_name(name) or _is_half_fetched(name)) and not is_side_file(name):
             yield Found(_label(label, name), here / name, False)
+
+
+def _telling(names: frozenset[str]) -> frozenset[str]:
+    """The names that can make a directory a checkpoint, or be a row: a tree may hold many thousand others."""
+    told = [
+        name
+        for name in names
+        if (dot := name.rfind(".")) < 0 or name[dot + 1 :].lower() in _ENDINGS or ".data-" in name
+    ]
+    if any(name.endswith((".meta", ".index")) for name in told):
+        return names  # TensorFlow's own names may end in anything
+    return frozenset(told)
+
+
+def _has_snapshot(repository: Path) -> bool:
+    """Whether a repository of the hub cache has a revision to look at."""
+    try:
+        return bool(os.listdir(repository / "snapshots"))
+    except OSError:
+        return False
+
+
+def _is_half_fetched(name: str) -> bool:
+    """Whether a downloader still writes what will be a weight file; aria2's control file holds none of it."""
+    return is_partial(name) and not name.endswith(CONTROL) and is_weight_name(final_name(name))
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -11,6 +11,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core.text import bytes_size, listing, printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -33,6 +35,21 @@ class Revision:
 
     dangling: tuple[str, ...]
     """Files whose blob is not there."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One file of the cache's store."""
+
+    name: str
+    """Its sha256 or git sha1, with `.incomplete` while it is fetched."""
+
+    bytes: int
+    files: tuple[str, ...]
+    """Names under which revisions link to it."""
+
+    revisions: int
+    """How many revisions link to it; 0 for one of no use, or not ended."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,20 @@ class Repository:
     lost_refs: tuple[str, ...]
     """Refs to a revision that is not there."""
 
+    stored: tuple[Blob, ...] = ()
+    """Every blob, the largest first."""
+
+
+def blob_words(blob: Blob) -> str:
+    """`4.9 GiB  3f2a…  model.safetensors, in 2 revisions`."""
+    size = f"{bytes_size(blob.bytes):>10}  {printable(blob.name[:12], 24)}"
+    if blob.name.endswith(".incomplete"):
+        return f"{size}  a download that has not ended"
+    if not blob.revisions:
+        return f"{size}  of no use to any revision"
+    shared = f", in {blob.revisions:,} revisions" if blob.revisions > 1 else ""
+    return f"{size}  {listing([printable(name, 80) for name in blob.files], 2)}{shared}"
+
 
 def repositories(cache: Path) -> Iterator[Repository]:
     """Every repository in the cache, in name order; what cannot be listed is left out."""
@@ -70,6 +101,15 @@ def repositories(cache: Path) -> Iterator[Repository]:
         kind, separator, rest = name.partition("--")
         if separator and kind in _KINDS and rest and (cache / name).is_dir():
             yield _repository(cache / name, rest.replace("--", "/"), _KINDS[kind])
+
+
+def repository_of(place: Path) -> Repository | None:
+    """The repository of the cache that a path lies in, or is; `None` where it is no part of a cache."""
+    for root in (place, *place.parents):
+        kind, separator, rest = root.name.partition("--")
+        if separator and kind in _KINDS and rest and ((root / "blobs").is_dir() or (root / "snapshots").is_dir()):
+            return _repository(root, rest.replace("--", "/"), _KINDS[kind])
+    return None
 
 
 def _list(place: Path) -> list[str]:
@@ -85,14 +125,16 @@ def _repository(root: Path, name: str, kind: str) -> Repository:
     whole = {blob: size for blob, size in sizes.items() if not blob.endswith(".incomplete")}
     refs = _refs(root / "refs")
     users: dict[str, int] = {}
+    named: dict[str, dict[str, None]] = {}
     revisions: list[Revision] = []
     loose = 0
     for commit in sorted(_list(root / "snapshots")):
         revision, used, plain = _revision(root / "snapshots" / commit, commit, refs, whole)
         revisions.append(revision)
         loose += plain
-        for blob in used:
+        for blob, names in used.items():
             users[blob] = users.get(blob, 0) + 1
+            named.setdefault(blob, {}).update(dict.fromkeys(names))
     known = {revision.commit for revision in revisions}
     return Repository(
         name,
@@ -105,6 +147,10 @@ def _repository(root: Path, name: str, kind: str) -> Repository:
         sum(1 for count in users.values() if count > 1),
         sum(size for blob, size in whole.items() if blob not in users),
         tuple(sorted(ref for ref, commit in refs.items() if commit not in known)),
+        tuple(
+            Blob(blob, size, tuple(named.get(blob, ()))[:20], users.get(blob, 0))
+            for blob, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+        ),
     )
 
 
@@ -135,9 +181,11 @@ def _refs(place: Path) -> dict[str, str]:
     return out
 
 
-def _revision(place: Path, commit: str, refs: dict[str, str], blobs: dict[str, int]) -> tuple[Revision, set[str], int]:
-    """A revision, the blobs that it uses, and bytes of files that are no links (Windows, `local_dir`)."""
-    used: set[str] = set()
+def _revision(
+    place: Path, commit: str, refs: dict[str, str], blobs: dict[str, int]
+) -> tuple[Revision, dict[str, list[str]], int]:
+    """A revision, the blobs that it uses with the names that link to them, and bytes of files that are no links."""
+    used: dict[str, list[str]] = {}
     dangling: list[str] = []
     files = plain = 0
     for directory, _, names in os.walk(place):
@@ -149,7 +197,7 @@ def _revision(place: Path, commit: str, refs: dict[str, str], blobs: dict[str, i
             if os.path.islink(path):
                 blob = os.path.basename(os.readlink(path))
                 if os.path.exists(path):
-                    used.add(blob)
+                    used.setdefault(blob, []).append(os.path.relpath(path, place))
                 else:
                     dangling.append(os.path.relpath(path, place))
             else:

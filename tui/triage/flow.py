@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.deep import verify
 from tui.core.diagnosis.evidence import Evidence, Outcome
 from tui.core.estimate import Available, Estimate, estimate
 from tui.core.report.model import Report, Triage, triage_of
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
+from tui.system.verified import Verified
 from tui.triage.adapters import base_of
 from tui.triage.ask import ASKED_KINDS, PACKAGED_KINDS, TOKENIZED_KINDS, Asker
 from tui.triage.environment import available
+from tui.triage.reading import read_deep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
-    from tui.core.deep import DeepReport
+    from tui.core.pace import Pace
 
 
 _LARGE = 2_000
@@ -98,16 +98,6 @@ async def _estimated(checkpoint: Checkpoint, machine: Available) -> Estimate:
     return await asyncio.to_thread(estimate, checkpoint, machine)
 
 
-async def read_deep(checkpoint: Checkpoint, reading: Callable[[int], None] | None) -> DeepReport:
-    """Read every byte of the weights in a thread that ends when this is cancelled."""
-    stop = threading.Event()
-    try:
-        return await asyncio.to_thread(verify, checkpoint, reading, stop.is_set)
-    except asyncio.CancelledError:
-        stop.set()
-        raise
-
-
 def _tokenizer(path: Path) -> Checkpoint | None:
     """The checkpoint whose tokenizer is to be judged instead."""
     from tui.core.assemble import read_directory
@@ -124,20 +114,26 @@ async def triage_all(
     found: list[Checkpoint],
     options: Options,
     progress: Callable[[int, int], None] | None = None,
-    reading: Callable[[int], None] | None = None,
+    reading: Pace | None = None,
 ) -> Report:
-    """Triage each checkpoint in turn; one worker serves them all. `reading` is told of bytes read by `options.deep`."""
+    """Triage each checkpoint in turn; one worker serves them all. `reading` is told of bytes read by `options.deep`.
+
+    What an interrupted run has read is not read again; a run that comes to its end leaves nothing behind.
+    """
     readable = [str(item.root.absolute()) for item in found if item.tokenizer is not None]
     worker = None if options.files_only or not needs_worker(found) else Worker(options.python, readable=readable)
     asker = Asker(worker) if worker is not None else None
     machine = available()
+    verified = Verified()
     triages: list[Triage] = []
     try:
-        async for triage in _each(found, asker, options, machine, reading):
+        async for triage in _each(found, asker, options, machine, reading, verified):
             triages.append(triage)
             if progress is not None:
                 progress(len(triages), len(found))
         info = worker.environment if worker is not None else None
+        if options.deep:
+            verified.finish()
     finally:
         if worker is not None:
             await worker.close()
@@ -151,13 +147,14 @@ async def _each(
     asker: Asker | None,
     options: Options,
     machine: Available,
-    reading: Callable[[int], None] | None = None,
+    reading: Pace | None,
+    verified: Verified,
 ) -> AsyncIterator[Triage]:
     paused = time.monotonic()
     for checkpoint in found:
         evidence = await gather(checkpoint, asker, options, machine)
         if options.deep:
-            evidence = replace(evidence, deep=await read_deep(checkpoint, reading))
+            evidence = replace(evidence, deep=await read_deep(checkpoint, reading, verified))
         yield triage_of(evidence)
         if time.monotonic() - paused > 0.05:
             await asyncio.sleep(0)

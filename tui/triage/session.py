@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
+from tui.core.partial import final_name
 from tui.core.report.model import Report, Triage, triage_of
-from tui.core.scan import scan
+from tui.core.scan import Found, scan
 from tui.errors import WorkerError
 from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
+from tui.system.cache_tree import Repository, repository_of
+from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
+from tui.triage.downloads import Downloads
 from tui.triage.environment import available
 from tui.triage.flow import Options, gather
 from tui.triage.own import compare_own
 from tui.triage.paths import existing
+from tui.triage.reading import read_deep
 
 if TYPE_CHECKING:
     import threading
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison, Draft
+    from tui.core.deep.report import DeepReport
+    from tui.core.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,17 @@ class Session:
         self.compared: dict[str, Comparison] = {}
         """The comparison under the edits, by path."""
 
+        self.rows: dict[str, Found] = {}
+        """Where each checkpoint was found, to read it again."""
+
+        self.repositories: dict[str, Repository] = {}
+        """The repository of the hub cache by checkpoint."""
+
+        self._repositories: dict[Path, Repository | None] = {}
+        self.downloads = Downloads()
+        self.deep: dict[str, DeepReport] = {}
+        """What reading every byte told, by path."""
+
         self.worker = Worker(options.python, readable=self._roots())
         self.asker = Asker(self.worker)
 
@@ -118,7 +137,9 @@ class Session:
             for row in scan(existing(shown), shown):
                 if stop.is_set():
                     return
-                yield self.first_look(row.read())
+                checkpoint = row.read()
+                self.rows[checkpoint.path] = row
+                yield self.first_look(checkpoint)
 
     def below(self, folder: str) -> list[Triage]:
         """What lies in a directory or below it."""
@@ -132,15 +153,68 @@ class Session:
         if checkpoint.kind in ASKED_KINDS or checkpoint.pickles:
             self.pending.add(checkpoint.path)
         self.triages[checkpoint.path] = triage
+        self.downloads.consider(checkpoint)
+        self._note_repository(checkpoint)
         return triage
+
+    def _note_repository(self, checkpoint: Checkpoint) -> None:
+        """The repository of the hub cache that a checkpoint lies in, listed once for all of its revisions."""
+        root = checkpoint.root.absolute()
+        place = next((item for item in (root, *root.parents[:2]) if "--" in item.name), None)
+        if place is None:
+            return
+        if place not in self._repositories:
+            self._repositories[place] = repository_of(place)
+        found = self._repositories[place]
+        if found is not None:
+            self.repositories[checkpoint.path] = found
+
+    def refs(self, path: str) -> tuple[str, ...]:
+        """Branches and tags that point to a revision of the hub cache."""
+        repository, commit = self.repositories.get(path), Path(path).name
+        revisions = repository.revisions if repository is not None else ()
+        return next((item.refs for item in revisions if item.commit == commit), ())
+
+    def read_again(self, path: str) -> Triage | None:
+        """What the files say by now; a download that has its final name is found under it. `None` where all is gone."""
+        row = self.rows.pop(path, None)
+        if row is None:
+            return None
+        if not os.path.lexists(row.location):
+            row = replace(
+                row, path=final_name(row.path), location=row.location.with_name(final_name(row.location.name))
+            )
+        if row.path != path or not os.path.lexists(row.location):
+            self._forget(path)
+        if not os.path.lexists(row.location):
+            return None
+        self.deep.pop(path, None)
+        self.compared.pop(path, None)
+        self.rows[row.path] = row
+        return self.first_look(replace(row, names=frozenset()).read())
+
+    def _forget(self, path: str) -> None:
+        """A checkpoint that is not under this path any more."""
+        self.triages.pop(path, None)
+        self.pending.discard(path)
+        self.downloads.drop(path)
 
     async def judge(self, path: str) -> Triage:
         """Ask the loader about a checkpoint; what fails leaves the files' answer and says why."""
         evidence = await gather(self.triages[path].checkpoint, self.asker, self.options, self.machine)
-        triage = await asyncio.to_thread(triage_of, evidence)
+        triage = await asyncio.to_thread(triage_of, replace(evidence, deep=self.deep.get(path)))
         self.pending.discard(path)
         self.triages[path] = triage
         return triage
+
+    async def verify(self, path: str, pace: Pace) -> DeepReport:
+        """Read every byte of a checkpoint's weights, and judge it again; where it is cancelled it can go on later."""
+        memory = Verified()
+        report = await read_deep(self.triages[path].checkpoint, pace, memory)
+        memory.finish()
+        self.deep[path] = report
+        await self.judge(path)
+        return report
 
     def edit(self, path: str) -> Edit:
         """The edits of a checkpoint, as they stand."""

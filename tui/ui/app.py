@@ -30,6 +30,7 @@ _COMMANDS = (
     ("Save config", "Write the edited config elsewhere", "save_config"),
     ("Filter", "Filter rows by a part of a name", "filter"),
     ("Next difference", "Go to the next row that differs", "next_difference"),
+    ("All bytes", "Read every byte: checksums, CRCs, NaN and Inf, holes", "verify"),
     ("Diff", "Compare with another checkpoint", "diff"),
     ("Environment", "Pick the Python environment that is asked", "pick_python"),
     ("Export", "Write the report to a file", "export"),

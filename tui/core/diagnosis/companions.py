@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.make import fetch_again, finding
 from tui.core.files import FileProblem, open_regular
+from tui.core.partial import is_partial
 from tui.core.text import listing, printable
 
 if TYPE_CHECKING:
@@ -126,9 +127,7 @@ def no_tensors(evidence: Evidence) -> Iterator[Finding]:
 
 def incomplete(evidence: Evidence) -> Iterator[Finding]:
     """A download beside the weights that was not finished."""
-    names = [
-        name for name in evidence.checkpoint.names if name.endswith((".incomplete", ".part", ".aria2", ".crdownload"))
-    ]
+    names = [name for name in evidence.checkpoint.names if is_partial(name)]
     if names:
         yield finding("hub-incomplete", [f"here: {listing(names, 4)}"], file=names[0])
 

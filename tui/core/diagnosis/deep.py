@@ -10,7 +10,7 @@ from tui.core.text import count_of, listing, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tui.core.deep import DeepFile
+    from tui.core.deep.report import DeepFile
     from tui.core.diagnosis.evidence import Evidence, Finding
 
 
@@ -100,15 +100,25 @@ def _constant(file: DeepFile) -> Iterator[Finding]:
 
 def duplicates(evidence: Evidence) -> Iterator[Finding]:
     """Large tensors that hold the same bytes under several names."""
-    if evidence.deep is None:
-        return
-    large = {tensor.name for tensor in evidence.checkpoint.tensors if tensor.nbytes >= 1 << 16}
-    constant = {name for file in evidence.deep.files for name, _ in file.constant}
-    groups = [group for group in evidence.deep.duplicates if set(group) <= large - constant]
+    groups = evidence.deep.duplicates if evidence.deep is not None else ()
     if groups:
         shown = [" = ".join(printable(name, 60) for name in group[:3]) for group in groups]
         yield finding("tensor-duplicate", [f"{count_of(len(groups), 'group')}: {listing(shown, 4)}"])
 
 
-RULES = (checksums, records, bundles, values, duplicates)
+def holes(evidence: Evidence) -> Iterator[Finding]:
+    """Tensors whose bytes were never written."""
+    for file in evidence.deep.files if evidence.deep is not None else ():
+        if file.in_holes and not file.matches:
+            shown = listing([printable(name, 80) for name in file.in_holes], 4)
+            yield finding(
+                "file-sparse-holes",
+                [f"{file.name}: {count_of(len(file.in_holes), 'tensor')} reach into holes: {shown}"],
+                file=file.name,
+                fix=fetch_again(evidence.checkpoint, file.name),
+                confidence="likely",
+            )
+
+
+RULES = (checksums, records, bundles, values, duplicates, holes)
 """In the order in which they are asked."""

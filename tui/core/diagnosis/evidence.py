@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
-    from tui.core.deep import DeepReport
+    from tui.core.deep.report import DeepReport
     from tui.core.estimate import Available, Estimate
 
 SEVERITIES = ("error", "warning", "info")

@@ -133,6 +133,8 @@ def misnamed(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     for file in checkpoint.weight_files:
         wrong = _wrong_name(file)
+        if file.format == "fasttext" and file.name not in checkpoint.weights.files:
+            continue  # fastText's own files end in .bin
         if wrong:
             yield finding(
                 "file-ckpt-opened-as-safetensors",

@@ -156,6 +156,31 @@ def deepspeed(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+_TRACES = ("zero_to_fp32.py", "latest")
+"""What DeepSpeed leaves beside the file that zero_to_fp32.py writes."""
+
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "shared.weight", "embed_in.weight")
+
+
+def merged_without_embedding(evidence: Evidence) -> Iterator[Finding]:
+    """A file that zero_to_fp32.py wrote with the output head and without the input embedding tied to it."""
+    checkpoint = evidence.checkpoint
+    if not checkpoint.weights.files or not any(name in checkpoint.names for name in _TRACES):
+        return
+    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    names = [tensor.name for tensor in checkpoint.tensors]
+    head = next((name for name in names if name.endswith(_HEADS)), None)
+    if head is None or config.get("tie_word_embeddings") is False or any(name.endswith(_EMBEDDINGS) for name in names):
+        return
+    yield finding(
+        "deepspeed-tied-missing",
+        [f"{listing(checkpoint.weights.files)}: {printable(head, 80)} is there, no input embedding is",
+         "load_state_dict says: RuntimeError: Missing key(s) in state_dict"],
+        file=checkpoint.weights.files[0],
+    )  # fmt: skip
+
+
 def _unconsolidated(evidence: Evidence, facts: dict[str, Any], where: str) -> Iterator[Finding]:
     """Only shards: no file that `from_pretrained` reads."""
     checkpoint = evidence.checkpoint

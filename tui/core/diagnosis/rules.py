@@ -74,6 +74,7 @@ RULES: tuple[Rule, ...] = (
     layouts.modules,
     layouts.unfinished_step,
     layouts.deepspeed,
+    layouts.merged_without_embedding,
     layouts.distributed,
     layouts.megatron,
     layouts.consolidated,

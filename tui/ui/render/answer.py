@@ -59,6 +59,15 @@ def folder(path: str, triages: Iterable[Triage], width: int) -> list[Line]:
     ]
 
 
+def growing(done: int, words: str) -> list[Line]:
+    """Three rows for a file that is being written."""
+    return [
+        line(span("↓ ", "key"), span("is being downloaded or written", "key")),
+        line("  ", span(f"{bytes_size(done)} so far, {words}")),
+        line(span("  it is looked at again when it rests", "dim")),
+    ]
+
+
 def _size(triage: Triage) -> Line:
     checkpoint = triage.checkpoint
     return line(

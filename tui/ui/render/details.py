@@ -35,7 +35,9 @@ def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
     def row(index: int) -> Line:
         if index == 0:
             return line(
-                span(f"{count_of(len(found), 'tensor')}", "head"), span(f" {'' if not pattern else 'match'}", "dim")
+                span(f"{count_of(len(found), 'tensor')}", "head"),
+                span(f" {'' if not pattern else 'match'}", "dim"),
+                span("  enter: values and histogram", "dim"),
             )
         tensor = found[index - 1]
         return line(
@@ -45,6 +47,7 @@ def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
             span(short_key(printable(tensor.name), room)),
             span(f"  {tensor.role}" if tensor.role else "", "dim"),
             span(f"  {middle(printable(tensor.file), 28)}" if many else "", "dim"),
+            target=tensor.name,
             copy=tensor.name,
         )
 

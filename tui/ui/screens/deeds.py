@@ -13,7 +13,6 @@ from textual import work
 
 from tui.core.diagnosis import given_call
 from tui.core.diagnosis import tensorflow_calls as calls
-from tui.core.difference import difference
 from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import report_json
@@ -30,7 +29,9 @@ from tui.ui.render.lines import Line, line, span, wrapped
 from tui.ui.render.meter import Measured
 from tui.ui.screens.comparing import Comparing
 from tui.ui.screens.dialogs import AskText, Choose, Read
+from tui.ui.screens.downloading import Downloading
 from tui.ui.screens.metering import Metering
+from tui.ui.screens.verifying import Verifying
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -45,7 +46,7 @@ def _faults(checkpoint: Checkpoint, call: Any) -> list[calls.Mismatch]:
     return calls.check_call(way, call) if way is not None else []
 
 
-class Deeds(Comparing, Metering):
+class Deeds(Comparing, Downloading, Metering, Verifying):
     """What the explorer can do; the explorer itself adds the panes."""
 
     def prepare_deeds(self) -> None:
@@ -226,11 +227,13 @@ class Deeds(Comparing, Metering):
             self.show_meter()
 
     def action_cancel(self) -> None:
-        """Escape: the filter, else a running attempt, else a maximised pane."""
+        """Escape: the filter, else a running attempt, else a reading, else a maximised pane."""
         if self.clear_filter():
             return
         if self.attempt is not None:
             self.attempt.cancel()
+        elif self.stop_verifying():
+            return
         elif self.maximized is not None:
             self.minimize()
 
@@ -269,10 +272,9 @@ class Deeds(Comparing, Metering):
         index = await self.app.push_screen_wait(Choose(f"{triage.checkpoint.path} against which?", others))
         if index is None:
             return
-        from tui.ui.render.diff import rows
+        from tui.ui.screens.side_by_side import SideBySide
 
-        found = difference(triage.checkpoint, self.session.triages[others[index]].checkpoint)
-        await self.app.push_screen_wait(Read(f"{triage.checkpoint.path} → {others[index]}", rows(found)))
+        await self.app.push_screen_wait(SideBySide(triage.checkpoint, self.session.triages[others[index]].checkpoint))
 
     @work(exclusive=True, group="dialog", exit_on_error=False)
     async def action_export(self) -> None:

@@ -17,8 +17,10 @@ from tui.errors import CkptriageError
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
 from tui.ui.render import details, meter
+from tui.ui.render import repository as repository_text
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
+from tui.ui.screens.downloading import growth_words
 from tui.ui.widgets.line_view import LineView
 from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
 from tui.ui.widgets.tree import CheckpointTree
@@ -51,6 +53,7 @@ class Explorer(Deeds):
         Binding("slash", "filter", "Filter", tooltip="Filter rows by a part of a name"),
         Binding("n", "next_difference", "Next diff"),
         Binding("d", "diff", "Diff", show=False),
+        Binding("a", "verify", "All bytes", show=False),
         Binding("p", "pick_python", "Env", tooltip="Pick the Python environment"),
         Binding("x", "export", "Export", show=False),
         Binding("y", "copy", "Copy", show=False),
@@ -110,6 +113,7 @@ class Explorer(Deeds):
         self.refresh_all()
         self.call_after_refresh(self._begin)
         self.set_interval(MACHINE_SECONDS, self.look_at_machine)
+        self.set_interval(MACHINE_SECONDS, self.look_at_downloads)
 
     def _begin(self) -> None:
         self._scan()
@@ -145,6 +149,7 @@ class Explorer(Deeds):
         tree = self.query_one("#tree", CheckpointTree)
         with self.app.batch_update():
             for triage in batch:
+                tree.name_revision(triage.checkpoint.path, self.session.refs(triage.checkpoint.path))
                 tree.put(triage, triage.checkpoint.path in self.session.pending)
         self.scanning = f"scanning … {len(self.session.triages):,} found"
         self._tell()
@@ -238,6 +243,9 @@ class Explorer(Deeds):
     def _answer(self, width: int) -> list[Line]:
         if self.folder is not None:
             return answer_text.folder(self.folder, self.session.below(self.folder), width)
+        growth = self.session.downloads.growing(self.path) if self.path is not None else None
+        if growth is not None:
+            return answer_text.growing(growth.bytes, growth_words(growth))
         return answer_text.answer(self.triage, width, self.path in self.session.pending)
 
     def _view(self, name: str, width: int) -> Sequence[Line]:
@@ -265,7 +273,12 @@ class Explorer(Deeds):
             case "findings":
                 return answer_text.findings(triage, width)
             case _:
-                return answer_text.overview(triage, width)
+                return answer_text.overview(triage, width) + self._repository(triage)
+
+    def _repository(self, triage: Triage) -> list[Line]:
+        """The repository of the hub cache that a revision belongs to."""
+        found = self.session.repositories.get(triage.checkpoint.path)
+        return repository_text.rows(found, triage.checkpoint.root.name) if found is not None else []
 
     def _why_not(self, triage: Triage) -> str:
         if triage.checkpoint.kind != "transformers":
@@ -307,13 +320,23 @@ class Explorer(Deeds):
         badges = {"findings": str(len(triage.findings))} if triage is not None and triage.findings else {}
         self.query_one("#bar", PaneBar).mark(self.shown_pane, badges)
 
+    def show_status(self) -> None:
+        """Repaint the status line."""
+        if self.is_mounted:
+            self._tell()
+
     def _tell(self) -> None:
         info = self.session.environment()
         named = [f"{name} {info.packages[name]}" for name in ("torch", "transformers") if name in info.packages]
         words = " · ".join([f"python {info.python}", *named]) if info.python else "starting the environment …"
         if info.available is False:
             words += f" · {info.reason}"
-        left = self.attempt_words or self.scanning or count_of(len(self.session.triages), "checkpoint")
+        left = (
+            self.attempt_words
+            or self.reading_words
+            or self.scanning
+            or count_of(len(self.session.triages), "checkpoint")
+        )
         self.query_one("#status", StatusLine).tell(printable(left), printable(words))
 
     # panes
@@ -407,6 +430,8 @@ class Explorer(Deeds):
                 self.edit_value(str(event.target))
             case "tokenizer":
                 self.ask_tokenizer()
+            case "tensors":
+                self.show_statistics(str(event.target))
             case _:
                 return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from tui.core.report.model import Triage
 
 _COLOURS = {"loads": "green", "degraded": "yellow", "fails": "red", "unknown": "bright_black"}
+
+
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_REPOSITORY = re.compile(r"^(models|datasets|spaces)--(.+)$")
+
+
+def repository_name(name: str) -> str:
+    """`models--org--name` of the hub cache as `org/name`; any other name as it is."""
+    match = _REPOSITORY.match(name)
+    if match is None:
+        return name
+    return match[2].replace("--", "/") + ("" if match[1] == "models" else f" ({match[1].removesuffix('s')})")
 
 
 class CheckpointTree(Tree[str]):
@@ -41,8 +54,14 @@ class CheckpointTree(Tree[str]):
         self._by_path: dict[str, TreeNode[str]] = {}
         self._directories: dict[str, TreeNode[str]] = {}
         self._words: dict[str, tuple[str, bool]] = {}
+        self._growing: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self.compact = False
         self._roots: tuple[str, ...] = ()
+
+    def name_revision(self, path: str, refs: tuple[str, ...]) -> None:
+        """The branches and tags that point to a revision of the hub cache, shown beside its commit."""
+        self._names[path] = f" ({printable(', '.join(refs), 40)})" if refs else ""
 
     def set_roots(self, roots: list[str]) -> None:
         """The paths as the user wrote them: each is one node, however deep it lies."""
@@ -62,6 +81,18 @@ class CheckpointTree(Tree[str]):
         else:
             node.set_label(self._label(path))
 
+    def grow(self, path: str, words: str) -> None:
+        """Say of a checkpoint that it grows and how fast; empty words take that back."""
+        if path in self._by_path and self._growing.get(path, "") != words:
+            self._growing[path] = words
+            self._by_path[path].set_label(self._label(path))
+
+    def drop(self, path: str) -> None:
+        """Take a row away: its file has another name now."""
+        node = self._by_path.pop(path, None)
+        if node is not None:
+            node.remove()
+
     def _directory(self, path: str) -> TreeNode[str]:
         """The node of a directory, made with its parents where it is new."""
         if path in ("", "/"):
@@ -69,6 +100,8 @@ class CheckpointTree(Tree[str]):
         node = self._directories.get(path)
         if node is None:
             parent, name = os.path.dirname(path), printable(os.path.basename(path), 80)
+            if "--" in name:
+                name = repository_name(name)
             if path in self._roots or not parent or parent == path:
                 above, name = self.root, middle(printable(path), 34)
             else:
@@ -81,10 +114,21 @@ class CheckpointTree(Tree[str]):
         verdict, pending = self._words[path]
         symbol, word = ("…", "asking") if pending else (SYMBOLS[verdict], verdict)
         colour = Style(color="bright_black" if pending else _COLOURS[verdict])
-        name = printable(os.path.basename(path) or path, 120)
+        name = self._shown(path)
+        growing = self._growing.get(path, "")
+        if growing:
+            symbol, word, colour = "↓", "growing", Style(color="cyan")
+            name = f"{name}  {growing}"
         if self.compact:
             return Text.assemble((f"{symbol} ", colour), name)
         return Text.assemble((f"{symbol} {word:<9}", colour), name)
+
+    def _shown(self, path: str) -> str:
+        """The last part of a path; a revision of the hub cache by the head of its commit and its refs."""
+        name = printable(os.path.basename(path) or path, 120)
+        if _COMMIT.match(name) and os.path.basename(os.path.dirname(path)) == "snapshots":
+            return f"{name[:12]}…{self._names.get(path, '')}"
+        return repository_name(name)
 
     def set_compact(self, compact: bool) -> None:
         """Symbols only, for narrow terminals."""

@@ -32,7 +32,7 @@ def _tables() -> list[list[int]]:
 _T: list[list[int]] = []
 
 
-def crc32c(data: bytes, start: int = 0) -> int:
+def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     """The checksum of `data`, or where `start` is that of what came before, of both."""
     state = start ^ 0xFFFFFFFF
     whole = len(data) // _LONG * _LONG
@@ -41,7 +41,7 @@ def crc32c(data: bytes, start: int = 0) -> int:
     return _by_tables(data[whole:] if whole else data, state) ^ 0xFFFFFFFF
 
 
-def _by_tables(data: bytes, crc: int) -> int:
+def _by_tables(data: bytes | memoryview, crc: int) -> int:
     """The register after `data`; eight bytes a step, some 20 MB/s."""
     if not _T:
         _T.extend(_tables())
@@ -58,7 +58,7 @@ def _by_tables(data: bytes, crc: int) -> int:
     return crc
 
 
-def _in_lanes(data: bytes, count: int, crc: int) -> int:
+def _in_lanes(data: bytes | memoryview, count: int, crc: int) -> int:
     """The register after the first `count` bytes, a multiple of a row of lanes.
 
     The register is linear in what was read. So every lane takes each `LANES`-th word, is moved on by a whole row
