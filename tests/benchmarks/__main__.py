@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.measure import RUNS, Row, keep_bytecode, median_pair, paint, seconds, tool
+from tests.benchmarks.measure import RUNS, Row, keep_bytecode, median_pair, paint, processor_seconds, seconds, tool
 from tests.builders.checkpoints import write_safetensors
 from tests.conftest import SAMPLES
 
@@ -407,6 +407,36 @@ def _looked(path: Path, values: bool) -> float:
     return time.perf_counter() - started
 
 
+_READ_SAVED_MODEL = """
+import sys
+from pathlib import Path
+from tui.core.assemble import read_directory
+from tui.core.diagnosis.evidence import Evidence
+from tui.core.report.model import triage_of
+judged = triage_of(Evidence(read_directory(Path(sys.argv[1]), sys.argv[1])))
+assert judged.verdict == "loads" and judged.checkpoint.tensors
+assert not {"tensorflow", "keras", "h5py", "google.protobuf"} & set(sys.modules)
+"""
+_LOAD_SAVED_MODEL = "import sys, tensorflow as tf\nassert tf.saved_model.load(sys.argv[1]).signatures is not None"
+
+
+def saved_model(place: Path) -> Iterator[Row]:
+    """Processor time of whole processes: files read and judged without TensorFlow, against the load with it."""
+    root = str(SAMPLES / "tfhub-bert-v3")
+
+    def read() -> float:
+        return processor_seconds(sys.executable, "-c", _READ_SAVED_MODEL, root)
+
+    def load() -> float:
+        return processor_seconds(sys.executable, "-c", _LOAD_SAVED_MODEL, root)
+
+    first, second = median_pair(read, load)
+    yield Row(
+        "a SavedModel read and judged, against the processor time of loading it with TensorFlow",
+        f"1/{second / first:.0f} ({first:.3f} s of {second:.2f} s)", "≤ 1/20",
+    )  # fmt: skip
+
+
 BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     scanning,
     tree,
@@ -417,6 +447,7 @@ BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     loading,
     pickles,
     deep,
+    saved_model,
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import Comparison, drafts_of, from_answer, from_files
 from tui.core.config_edits import config_text, edited
+from tui.core.diagnosis import keras_weights
 from tui.core.diagnosis.bert_checkpoint import as_transformers
 from tui.core.diagnosis.classes import remote_imports
 from tui.errors import WorkerError
@@ -58,7 +59,7 @@ class Asker:
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
-        checkpoint = as_transformers(checkpoint)
+        original, checkpoint = checkpoint, keras_weights.as_transformers(as_transformers(checkpoint))
         request = await asyncio.to_thread(self._request, checkpoint, model_class, changes, base)
         absurd = absurd_value(edited(request["values"], changes or {}))
         if absurd:
@@ -74,6 +75,8 @@ class Asker:
                 self._answers.clear()
             self._answers[memo] = answer
         comparison = await asyncio.to_thread(_finished, answer, checkpoint)
+        if keras_weights.tf_model(original) is not None and comparison.loads:  # what is shown is after the conversion
+            comparison = replace(comparison, loads=False, error=weights_error(original))
         if candidates and base is None and not changes and needs_draft(checkpoint):
             return await self._with_draft(comparison, checkpoint, model_class)
         return comparison

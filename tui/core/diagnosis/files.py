@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
+from tui.core.diagnosis import keras_weights
 from tui.core.diagnosis.make import copy_again, fetch_again, fetch_pointer, finding, python_command
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
@@ -178,11 +179,31 @@ def no_weights(evidence: Evidence) -> Iterator[Finding]:
     others = [file.name for file in checkpoint.files]
     shown = ", ".join(printable(name) for name in others[:6]) or "none"
     message = f"Error no file named model.safetensors, or pytorch_model.bin, found in directory {checkpoint.path}."
+    if keras_weights.tf_model(checkpoint) is not None:
+        yield _tensorflow_weights(checkpoint, message)
+        return
     yield finding(
         "shard-no-weights",
         [f"weight files here: {shown}", f"the loader says: OSError: {printable(message)}"],
         fix=_weights_fix(checkpoint, others),
     )
+
+
+def _tensorflow_weights(checkpoint: Checkpoint, message: str) -> Finding:
+    """Weights of transformers 4's TensorFlow models, which transformers 5 no longer reads."""
+    kind = str(checkpoint.config.mapping.get("model_type", "")) if checkpoint.config is not None else ""
+    lines = [
+        f"{keras_weights.NAME} is here: weights of TensorFlow, which transformers 5 reads no more, from_tf=True or not",
+        f"the loader says: OSError: {printable(message)}",
+        "compare shows them under torch's names, as they are once they are converted",
+    ]
+    generic = kind in keras_weights.GENERIC
+    if not generic:
+        lines.append(f"the names of {printable(kind, 40) or 'an unknown family'} may follow rules of its own")
+    return finding(
+        "shard-no-weights", lines, file=keras_weights.NAME, fix=(keras_weights.conversion(checkpoint),),
+        title="The weights are TensorFlow's: convert them once",
+    )  # fmt: skip
 
 
 def _weights_fix(checkpoint: Checkpoint, others: list[str]) -> tuple[str, ...]:
