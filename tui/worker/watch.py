@@ -37,9 +37,8 @@ def _opened(arguments: Any, place: str, readable: list[str]) -> str:
         return ""
     full = os.path.abspath(os.fsdecode(path))
     inside = [place, "/dev/null"] if flags & _WRITES else [place, *readable]
-    if "/__pycache__/" in full or any(
-        full == root or full.startswith(root.rstrip("/") + "/") for root in inside if root
-    ):
+    known = any(full == root or full.startswith(root.rstrip("/") + "/") for root in inside if root)
+    if known or "/__pycache__/" in full:
         return ""
     return "write" if flags & _WRITES else "read"
 
