@@ -25,7 +25,7 @@ SEQUENCES = re.compile(
     + rb"|\x1b\[[^A-Za-z]{0,40}" + MARK.encode()
     + rb"|\x1bc|\x1bP|\x1b_|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"
 )  # fmt: skip
-"""Titles, clipboard, colours with the mark in them, resets, device strings, C1 in UTF-8, text turned round: none is Textual's own."""
+"""Titles, clipboard and colours with the mark in them, resets, device strings, C1, text turned round."""
 
 PANES = "123456789"
 DIALOGUES = "?edcx"

@@ -238,7 +238,8 @@ def _confine(channel: Channel, request: dict[str, Any]) -> None:
     channel.send("confined", level=level, layers=layers, notes=held["notes"])
     if request.get("must_isolate") and not held["landlock"]:
         raise NotIsolated("the file system is not shut off here: {}".format("; ".join(held["notes"])))
-    watch.install(lambda words: channel.send("tried", words=words), place)
+    readable = confine.readable_paths([os.path.dirname(os.path.abspath(__file__)), *(request.get("readable") or [])])
+    watch.install(lambda words: channel.send("tried", words=words), place, readable)
 
 
 def run(requests: int, events: int) -> int:

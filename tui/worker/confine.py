@@ -133,6 +133,12 @@ def library_paths() -> list[str]:
     return list(dict.fromkeys(out))
 
 
+def readable_paths(more: list[str]) -> list[str]:
+    """Everything that may be read once this process is shut in, `more` included."""
+    own = f"/proc/{os.getpid()}"
+    return [*_SYSTEM, *_DEVICES, own, *library_paths(), *more, *(os.path.realpath(path) for path in more)]
+
+
 def _linked(place: str) -> list[str]:
     """Where the links of a package directory lead: some installers link packages instead of copying them."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Callable
 
@@ -26,12 +27,33 @@ _EVENTS = {
 }
 
 
-def install(tell: Callable[[str], None], place: str) -> None:
-    """Report attempts from now on; what happens below `place`, the attempt's own directory, is not news."""
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def _opened(arguments: Any, place: str, readable: list[str]) -> str:
+    """What to say of a file that is opened: one outside of what may be read, or written outside of `place`."""
+    path, _, flags = arguments
+    if not isinstance(path, (str, bytes)) or not isinstance(flags, int):
+        return ""
+    full = os.path.abspath(os.fsdecode(path))
+    inside = [place, "/dev/null"] if flags & _WRITES else [place, *readable]
+    known = any(full == root or full.startswith(root.rstrip("/") + "/") for root in inside if root)
+    if known or "/__pycache__/" in full:
+        return ""
+    return "write" if flags & _WRITES else "read"
+
+
+def install(tell: Callable[[str], None], place: str, readable: list[str]) -> None:
+    """Report attempts from now on; what happens below `place`, the attempt's own directory, is not news.
+
+    Reading below `readable` is no news either; beyond it Landlock refuses, and the line says what was wanted.
+    """
     state = {"busy": False, "count": 0}
 
     def hook(event: str, arguments: Any) -> None:
         words = _EVENTS.get(event, "")
+        if event == "open" and not state["busy"]:
+            words = _opened(arguments, place, readable)
         if not words or state["busy"] or state["count"] > 200:
             return
         state["busy"] = True
@@ -39,6 +61,8 @@ def install(tell: Callable[[str], None], place: str) -> None:
             shown = ", ".join(repr(item)[:200] for item in arguments[:2])
             if place and place in shown:
                 return
+            if event == "open":
+                shown = repr(arguments[0])[:200]
             state["count"] += 1
             tell(f"tried to {words}: {event} {shown}")
         finally:
