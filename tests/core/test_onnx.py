@@ -216,3 +216,14 @@ def _graphs(graph: Any) -> list[Any]:
         for attribute in node.attribute:
             out += [inner for item in [attribute.g, *attribute.graphs] if item.node for inner in _graphs(item)]
     return out
+
+
+def test_a_file_that_ends_before_its_graph_is_no_model(tmp_path: Path) -> None:
+    whole = _model([_array("W", 4, 4)])
+    whole.ClearField("graph")
+    report = _save(tmp_path / "m.onnx", whole)
+    with pytest.raises(onnx.checker.ValidationError) as raised:
+        onnx.checker.check_model(onnx.load(tmp_path / "m.onnx"))
+    assert report.fatal is not None
+    assert report.fatal.loader_error is not None
+    assert report.fatal.loader_error[1] in str(raised.value)

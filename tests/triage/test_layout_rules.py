@@ -530,3 +530,33 @@ def test_packages_that_the_loader_asks_for(method: str, samples: Path, tmp_path:
         assert any(str(error)[:60] in line for line in found.evidence)
     else:
         assert not fired
+
+
+def test_orbaxs_arrays_are_listed_with_shape_and_dtype(tmp_path: Path) -> None:
+    def array(name: str, text: str) -> None:
+        _touch(tmp_path, f"default/{name}/.zarray", data=text.encode())
+        _touch(tmp_path, f"default/{name}/0.0", data=bytes(10))
+
+    header = {"chunks": [3, 2], "compressor": {"id": "zstd"}, "fill_value": None, "filters": None, "order": "C"}
+    for name, shape, dtype in (("params.dense.kernel", [3, 4], "<f4"), ("params.dense.bias", [4], "bfloat16")):
+        array(name, json.dumps({**header, "shape": shape, "dtype": dtype, "zarr_format": 2}))
+    _touch(tmp_path, "_CHECKPOINT_METADATA", "default/_METADATA", data=b"{}")
+    triage = _check(tmp_path)
+    assert triage.checkpoint.kind == "orbax"
+    assert {(item.name, item.dtype, item.shape, item.nbytes) for item in triage.checkpoint.tensors} == {
+        ("params.dense.kernel", "F32", (3, 4), 48), ("params.dense.bias", "BF16", (4,), 8),
+    }  # fmt: skip
+    assert triage.checkpoint.bytes > 20
+    assert "orbax-array-header" not in _rules(triage)
+    whole = json.dumps({**header, "shape": [3, 4], "dtype": "<f4"})
+    for text in (
+        whole[:20],
+        "[]",
+        '{"shape": [-1], "dtype": "<f4"}',
+        '{"shape": [1], "dtype": "what"}',
+        '{"shape": 3}',
+    ):
+        array("params.dense.kernel", text)
+        assert "orbax-array-header" in _rules(_check(tmp_path)), text
+    array("params.dense.kernel", json.dumps({"shape": [1 << 60, 1 << 60], "dtype": "<f4"}))
+    assert "orbax-array-header" not in _rules(_check(tmp_path))

@@ -14,6 +14,7 @@ from tui.core.formats import WEIGHT_SUFFIXES, read_file
 from tui.core.formats.shard_index import resolve_weights
 from tui.core.formats.tensorflow import names as tensorflow
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
+from tui.core.formats.zarr_arrays import read_arrays
 from tui.core.json_text import parse
 from tui.core.layouts import is_raw_shard, manifest_report, marks_directory, read_layout
 from tui.core.problems import Problem
@@ -276,11 +277,14 @@ def _json_problem(name: str, data: bytes, error: Any) -> Problem:
 
 
 def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
-    """What an index elsewhere than in the weight files tells: TensorFlow.js's manifest, a CoreML package's model."""
+    """What an index elsewhere than in the weight files tells: TensorFlow.js, Orbax, a CoreML package."""
     if layout is None:
         return []
     if layout.name == "tfjs":
         return [manifest_report(root / "model.json", layout)]
+    if layout.name == "orbax":
+        items = ["", *(part.name for part in layout.parts[:MAX_COMPONENTS])]
+        return [report for report in (read_arrays(root, item) for item in items) if report is not None]
     models = [part.name for part in layout.parts if part.name.endswith(".mlmodel") and part.present]
     return [read_file(root / name, name) for name in models[:MAX_COMPONENTS]]
 

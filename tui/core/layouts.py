@@ -256,7 +256,8 @@ def _orbax(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile])
     """Orbax: `_CHECKPOINT_METADATA`, written last, and the items of the step; or one item with its `_METADATA`."""
     if not names & {"_CHECKPOINT_METADATA", "manifest.ocdbt", "_METADATA"} or "model.json" in names:
         return None
-    items = [name for name in _directories(root, names) if not name.startswith((".", "ocdbt.process_", "d"))]
+    found = _directories(root, names)
+    items = [name for name in found if name != "d" and not name.startswith((".", "ocdbt.process_"))]
     facts = {"finished": "_CHECKPOINT_METADATA" in names or "_METADATA" in names, "ocdbt": "manifest.ocdbt" in names}
     parts = tuple(Part(name, "item", bool(_names(root / name))) for name in items)
     return Layout("orbax", parts, facts)

@@ -319,6 +319,7 @@ PAGES |= _pages(
     ("deepspeed-numel-mismatch", "error", "The shards do not add up", "zero_to_fp32.py of another DeepSpeed than the one that saved counts other padding.", "Use the zero_to_fp32.py of the DeepSpeed that saved, or a newer one."),
     ("deepspeed-tied-missing", "warning", "The merged file lacks the embedding that its head is tied to", "ZeRO keeps a shared parameter once, and some zero_to_fp32.py write it under the name of the output head alone. from_pretrained ties the two again; load_state_dict(strict=True) says that a key is missing.", "Load with from_pretrained, or model.load_state_dict(state, strict=False) and then model.tie_weights(); or merge again with the zero_to_fp32.py of a newer DeepSpeed."),
     ("gguf-convert-vocab", "error", "The converter counts other tokens than the embedding has rows", "The embedding was padded to a round number, or added_tokens.json is missing beside the tokenizer.", "python convert_hf_to_gguf.py of a current llama.cpp pads by itself; the old convert.py wants --pad-vocab, or the missing added_tokens.json."),
+    ("orbax-array-header", "error", "An array's header cannot be read", "The .zarray beside an array's chunks is cut short or damaged: Orbax finds neither its shape nor its dtype.", "Restore an earlier step; files of this step are damaged."),
     # security
     ("security-false-malicious", "warning", "A damaged file was called malicious", "Some programs say so of every archive that their check cannot read.", "Run ckptriage check: it tells damaged, unusual and dangerous apart."),
 )  # fmt: skip

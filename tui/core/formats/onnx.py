@@ -73,6 +73,7 @@ class _Model:
     wrong: list[str] = field(default_factory=list)
     external: dict[str, _External] = field(default_factory=dict)
     operators: dict[str, int] = field(default_factory=dict)
+    graphs: int = 0
 
     def named(self) -> tuple[Tensor, ...]:
         """The tensors; a name that several graphs use is told apart by the path to its graph."""
@@ -85,6 +86,8 @@ class _Model:
         """Take what counts of a message that is complete."""
         if message.kind == "tensor":
             self._tensor(message)
+        elif message.kind == "graph":
+            self.graphs += 1
         elif message.kind == "node":
             name = message.text(4)[:80]
             if name in self.operators or len(self.operators) < 1000:
@@ -201,6 +204,10 @@ def read(file: RegularFile) -> FileReport:
         offset = cut.offset if isinstance(cut, WireError) else cut.problem.offset
         words = f"breaks: {cut}; {count_of(len(model.tensors), 'tensor')} could be read"
         problems.append(Problem("onnx-damaged", words, file.name, offset, loader_error=error))
+    if not model.graphs and not problems:
+        error = ("ValidationError", "Field 'name' of 'graph' is required to be non-empty.")
+        words = f"holds no graph: it ends at byte {file.size:,}, before one begins"
+        problems.append(Problem("onnx-damaged", words, file.name, file.size, loader_error=error))
     if file.size >= _LIMIT:
         words = f"has {bytes_size(file.size)}; protobuf reads less than 2 GiB"
         error = ("DecodeError", "Error parsing message with type 'onnx.ModelProto'")
