@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import FileReport
 
 NAMES = (
-    "model.safetensors", "pytorch_model.bin", "legacy.bin", "module.pt", "model.gguf", "model.npz", "model.onnx",
+    "model.safetensors", "zip.bin#state", "legacy.bin#state", "module.pt", "model.gguf", "model.npz", "model.onnx",
     "array.npy", "model.pkl.gz", "model.pth.tar", "flax_model.msgpack", "model.tflite",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return seeds(tmp_path_factory.mktemp("seeds"))
+    found = seeds(tmp_path_factory.mktemp("seeds"))
+    return {name: seed.wrap(seed.data) for name, seed in found.items()}
 
 
 def _read(path: Path, name: str, data: bytes) -> FileReport:
+    name = name.partition("#")[0]
     (path / name).write_bytes(data)
     return read_file(path / name, name)
 
