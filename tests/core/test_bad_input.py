@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.conftest import SAMPLES
 from tests.fuzz.seeds import seeds
 from tui.core.assemble import read_directory
 from tui.core.formats import read_file
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import FileReport
 
 NAMES = (
-    "model.safetensors", "zip.bin#state", "legacy.bin#state", "module.pt", "model.gguf", "model.npz", "model.onnx",
+    "model.safetensors", "pytorch_model.bin", "legacy.bin", "module.pt", "model.gguf", "model.npz", "model.onnx",
     "array.npy", "model.pkl.gz", "model.pth.tar", "flax_model.msgpack", "model.tflite",
 )  # fmt: skip
 
@@ -30,11 +31,15 @@ NAMES = (
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     found = seeds(tmp_path_factory.mktemp("seeds"))
-    return {name: seed.wrap(seed.data) for name, seed in found.items()}
+    samples = {
+        "model.safetensors": "bert-ner/model.safetensors", "module.pt": "torch-main-module/model.pt",
+        "pytorch_model.bin": "bert-ner-zip-bin/pytorch_model.bin", "legacy.bin": "bert-ner-legacy-bin/pytorch_model.bin",
+    }  # fmt: skip
+    out = {name: seed.wrap(seed.data) for name, seed in found.items()}
+    return {**out, **{name: (SAMPLES / path).read_bytes() for name, path in samples.items()}}
 
 
 def _read(path: Path, name: str, data: bytes) -> FileReport:
-    name = name.partition("#")[0]
     (path / name).write_bytes(data)
     return read_file(path / name, name)
 
