@@ -33,7 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     found = seeds(tmp_path_factory.mktemp("seeds"))
     samples = {
         "model.safetensors": "bert-ner/model.safetensors", "module.pt": "torch-main-module/model.pt",
-        "pytorch_model.bin": "bert-ner-zip-bin/pytorch_model.bin", "legacy.bin": "bert-ner-legacy-bin/pytorch_model.bin",
+        "pytorch_model.bin": "bert-ner-zip-bin/pytorch_model.bin",
+        "legacy.bin": "bert-ner-legacy-bin/pytorch_model.bin",
     }  # fmt: skip
     out = {name: seed.wrap(seed.data) for name, seed in found.items()}
     return {**out, **{name: (SAMPLES / path).read_bytes() for name, path in samples.items()}}
