@@ -149,6 +149,8 @@ def _tell(outcome: LoadOutcome, triage: Triage, before: Triage | None, loader: s
     predicted, agrees = agreement(before, outcome, loader)
     tail = {True: "as predicted", False: f"not as predicted ({predicted})", None: ""}[agrees]
     click.echo(printable(f"{outcome.outcome}: {outcome.words}", 2000) + (f"  [{tail}]" if tail else ""))
+    if outcome.outcome == "loaded" and before is not None and verdict_for(before, loader) != before.verdict:
+        return  # another loader goes round the cause that the findings name
     for item in triage.findings:
         if item.severity != "info":
             click.echo(f"  {SEVERITY_SYMBOLS[item.severity]} {printable(item.title, 240)}  [{item.rule}]")

@@ -35,6 +35,7 @@ from tui.ui.screens.verifying import Verifying
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
+    from tui.core.report.model import Triage
 
 MAX_LOG = 5000
 LOG_SECONDS = 0.1
@@ -167,7 +168,7 @@ class Deeds(Comparing, Downloading, Metering, Verifying):
             self.attempt_words = ""
         if reason:
             self.add_log(LogLine(0.0, "end", outcome.words))
-        await self._ended(triage.checkpoint.path, outcome, verdict, edited_config=bool(edit.changes))
+        await self._ended(triage.checkpoint.path, outcome, verdict, options)
 
     async def _attempt(self, attempt: LoadAttempt) -> LoadOutcome:
         self.attempt = attempt
@@ -184,25 +185,31 @@ class Deeds(Comparing, Downloading, Metering, Verifying):
             self.attempted.running = False
             self._flush_log()
 
-    async def _ended(self, path: str, outcome: LoadOutcome, verdict: str, edited_config: bool) -> None:
+    async def _ended(self, path: str, outcome: LoadOutcome, verdict: str, options: LoadOptions) -> None:
         """The diagnosis, and whether it came as predicted."""
         before = self.session.triages[path]
         predicted, agrees = agreement(replace(before, verdict=verdict), outcome)
-        if not edited_config and agrees is not None:
-            words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
-            self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))
-        if not edited_config:
-            after = await diagnose_after(before.checkpoint, before, outcome, self.session.options)
-            self.session.triages[path] = after
-            for item in after.findings[:4]:
-                if item.severity != "info":
-                    self.log_lines += wrapped(
-                        item.title, self._log_width(), "bad", "          diagnosis: ", "            "
-                    )
-                    if item.fix:
-                        shown = middle(" ⏎ ".join(item.fix[0].splitlines()), self._log_width() - 15)
-                        self.log_lines.append(line(span("          fix: ", "key"), span(shown), copy=item.fix[0]))
+        if not options.changes:
+            if agrees is not None:
+                words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
+                self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))
+            asked = replace(self.session.options, call=options.call)
+            after = await diagnose_after(before.checkpoint, before, outcome, asked)
+            if options.call is None:  # what is wrong with one call is no finding about the model
+                self.session.triages[path] = after
+            if outcome.outcome != "loaded" or verdict == before.verdict:  # else the loader goes round the cause
+                self._log_findings(after)
         self.refresh_all()
+
+    def _log_findings(self, triage: Triage) -> None:
+        """The first findings with their fixes, below the end of an attempt."""
+        for item in triage.findings[:4]:
+            if item.severity == "info":
+                continue
+            self.log_lines += wrapped(item.title, self._log_width(), "bad", "          diagnosis: ", "            ")
+            if item.fix:
+                shown = middle(" ⏎ ".join(item.fix[0].splitlines()), self._log_width() - 15)
+                self.log_lines.append(line(span("          fix: ", "key"), span(shown), copy=item.fix[0]))
 
     def _log_width(self) -> int:
         return max(self.query_one("#log").size.width - 3, 40)
