@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import resource
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -84,7 +85,9 @@ def run(count: int, first: int, place: Path, only: list[str] | None = None) -> l
             fault = fault_of(path)
             if fault:
                 failures.append(f"{name} seed {seed}: {fault}")
+                print(failures[-1], file=sys.stderr, flush=True)
         path.unlink(missing_ok=True)
+        print(f"{name}: {count:,} read", file=sys.stderr, flush=True)
     return failures
 
 
