@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import signal
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -142,6 +143,7 @@ def main() -> int:
                 tally = fuzz(name, seed, options.first, options.count, place)
                 total, failures = total + tally.inputs, failures + tally.failures
                 print(_row(name, tally), flush=True)
+                print("".join(f"{line}\n" for line in tally.failures[:50]), end="", file=sys.stderr, flush=True)
     print(f"\n{total:,} inputs in {time.perf_counter() - started:,.0f} s, {len(failures):,} not answered")
     print("\n".join(failures[:50]))
     return 1 if failures else 0
