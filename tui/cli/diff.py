@@ -41,7 +41,7 @@ def to_text(found: Difference) -> str:
     unknown: dict[str, list[str]] = {}
     for match in found.matches:
         if match.values is not None and match.values.equal is None and not match.is_changed:
-            unknown.setdefault(match.values.why, []).append(printable(match.name, 80))
+            unknown.setdefault(printable(match.values.why, 200), []).append(printable(match.name, 80))
     for why, names in unknown.items():
         lines.append(f"  ? values of {count_of(len(names), 'tensor')} not compared ({why}): {listing(names)}")
     return "\n".join(lines) + "\n"

@@ -80,16 +80,17 @@ def no_model_type(evidence: Evidence) -> Iterator[Finding]:
         f"AutoModel raises ValueError: Unrecognized model in {printable(checkpoint.path)}. Should have a `model_type` "
         "key in its config.json.",
     ]
-    guess = _guess_type(first)
+    guess, also = _guess_type(first), ""
     fix: tuple[str, ...] = ()
     if guess:
         lines.append(f"architectures names {printable(first)}, which still loads by that class")
     elif evidence.comparison is not None and evidence.comparison.drafts:
         draft = evidence.comparison.drafts[0]
         guess = draft.model_type
+        also = f"; c['architectures'] = [{draft.model_class!r}]"
         lines.append(f"the weights are those of {printable(draft.words(), 300)}")
     if guess:
-        fix = (edit_json(checkpoint, f"c['model_type'] = {guess!r}"),)
+        fix = (edit_json(checkpoint, f"c['model_type'] = {guess!r}{also}"),)
     loads = evidence.comparison is not None and evidence.comparison.loads is True
     severity = "warning" if loads or first else "error"
     yield finding("config-no-model-type", lines, file="config.json", severity=severity, fix=fix)

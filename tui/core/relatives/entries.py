@@ -93,6 +93,8 @@ def _order(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     plain = tuple(range(len(shape)))
     if tensor.stride is None:
         return shape, plain
+    if len(tensor.stride) != len(shape):  # a pickle may say anything
+        return shape, None
     slowest = sorted(plain, key=lambda axis: (-tensor.stride[axis], axis))  # type: ignore[index]  # set above
     stored = tuple(shape[axis] for axis in slowest)
     for place, axis in enumerate(slowest):
