@@ -450,7 +450,7 @@ async def test_a_growing_file_is_shown_with_its_rate_and_looked_at_again(
         part.rename(tmp_path / "model.safetensors")
         await until(pilot, lambda: "loads" in row("model.safetensors"))
         assert row("model.safetensors.part") == ""
-        assert explorer(app).path == str(tmp_path / "model.safetensors")
+        await until(pilot, lambda: explorer(app).path == str(tmp_path / "model.safetensors"))
 
 
 async def test_a_hub_cache_is_shown_by_repository_and_revision(tmp_path: Path) -> None:
