@@ -51,7 +51,7 @@ class Downloading(Base):
             tree.put(self.session.triages[now], now in self.session.pending)
             if self.path == path:
                 self.path = now
-                tree.go_to(now)
+                self.call_after_refresh(tree.go_to, now)  # once the tree has left the row that is gone
         elif self.path == path:
             self.path = None
         self.judge_all()
