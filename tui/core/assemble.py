@@ -318,7 +318,7 @@ def _directory_kind(checkpoint: Checkpoint) -> str:
 
 def _kind_without_weights(checkpoint: Checkpoint, names: set[str]) -> str:
     """The kind of a directory in which no file has a name that the loader looks for."""
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     if "model_type" in config or "architectures" in config:
         return "transformers"
     weights = [file for file in checkpoint.files if not is_side_file(file.name)]

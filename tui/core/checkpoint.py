@@ -222,6 +222,11 @@ class Checkpoint:
     is_file: bool = False
     layout: Layout | None = None
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values of config.json, empty where it is absent, broken or no object."""
+        return self.config.mapping if self.config is not None else {}
+
     @cached_property
     def by_name(self) -> dict[str, FileReport]:
         """The files by their name."""

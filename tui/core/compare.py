@@ -286,7 +286,7 @@ def drafts_of(answer: dict[str, Any]) -> tuple[Draft, ...]:
 
 def from_files(checkpoint: Checkpoint, reason: str) -> Comparison:
     """Where no loader can be asked: what files alone tell, and why it is no more."""
-    names = (checkpoint.config.mapping if checkpoint.config else {}).get("architectures")
+    names = checkpoint.settings.get("architectures")
     cls = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
     return Comparison(cls, "files", None, ("NotAsked", reason), "class")
 

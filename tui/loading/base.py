@@ -30,7 +30,7 @@ _LARGEST_FILE = 1 << 16
 def question(checkpoint: Checkpoint, model_class: str | None = None) -> dict[str, Any]:
     """What the child is asked to import for this checkpoint."""
     library = checkpoint.kind in ("transformers", "sentence_transformers")
-    names = (checkpoint.config.mapping if checkpoint.config is not None else {}).get("architectures")
+    names = checkpoint.settings.get("architectures")
     named = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
     return {
         "loader": "transformers" if library else "torch",

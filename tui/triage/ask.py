@@ -245,14 +245,14 @@ def absurd_value(values: dict[str, Any], depth: int = 0) -> str:
 
 def not_tried(checkpoint: Checkpoint, model_class: str | None, absurd: str, version: str) -> Comparison:
     """A comparison that was not made, because building the model would take all memory."""
-    names = (checkpoint.config.mapping if checkpoint.config is not None else {}).get("architectures")
+    names = checkpoint.settings.get("architectures")
     named = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
     words = f"{absurd}: no machine builds a model of so many modules, so it was not tried"
     return Comparison(model_class or named, f"transformers {version}", False, ("NotTried", words), "not tried")
 
 
 def _model_type(checkpoint: Checkpoint) -> str:
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     return f"{config.get('model_type')} {config.get('tokenizer_class')}"
 
 

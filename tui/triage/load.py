@@ -169,7 +169,7 @@ def call_plan(checkpoint: Checkpoint, loader: str | None, given: Any = None) -> 
 
 def request_for(checkpoint: Checkpoint, options: LoadOptions) -> dict[str, Any]:
     """The request to the child."""
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     loader = loader_for(checkpoint, options)
     root = checkpoint.root.absolute()
     alone = loader in SINGLE_FILE and checkpoint.weight_files and calls.main_graph(checkpoint) is None

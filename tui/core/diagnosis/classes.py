@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding
 from tui.core.text import listing, printable, shape_text
@@ -29,13 +29,9 @@ _DENOISER = ("model.diffusion_model.", "double_blocks.", "single_blocks.", "join
 _AVAILABLE = "_available"
 
 
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    return checkpoint.config.mapping if checkpoint.config is not None else {}
-
-
 def remote_files(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Python files here that `auto_map` names; those of another repository are not here to be read."""
-    automatic = _config(checkpoint).get("auto_map")
+    automatic = checkpoint.settings.get("auto_map")
     values = automatic.values() if isinstance(automatic, dict) else ()
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
     names = {item.partition(".")[0] + ".py" for item in flat if isinstance(item, str) and "--" not in item}
@@ -134,8 +130,8 @@ def single_file_diffusion(evidence: Evidence) -> Iterator[Finding]:
 def inpaint_channels(evidence: Evidence) -> Iterator[Finding]:
     """A denoiser whose first layer takes another number of channels than its config says."""
     checkpoint = evidence.checkpoint
-    said = _config(checkpoint).get("in_channels")
-    if not isinstance(_config(checkpoint).get("_class_name"), str) or type(said) is not int:
+    said = checkpoint.settings.get("in_channels")
+    if not isinstance(checkpoint.settings.get("_class_name"), str) or type(said) is not int:
         return
     first = next((tensor for tensor in checkpoint.tensors if tensor.name == "conv_in.weight"), None)
     if first is not None and len(first.shape) == 4 and first.shape[1] != said:
@@ -148,7 +144,7 @@ def inpaint_channels(evidence: Evidence) -> Iterator[Finding]:
 
 def bare_generator(evidence: Evidence) -> Iterator[Finding]:
     """A text generator saved by the class that has no head."""
-    config = _config(evidence.checkpoint)
+    config = evidence.checkpoint.settings
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else ""
     bare = isinstance(first, str) and first.endswith("Model") and "Head" not in first
@@ -165,7 +161,7 @@ def bare_generator(evidence: Evidence) -> Iterator[Finding]:
 def head_beside_tie(evidence: Evidence) -> Iterator[Finding]:
     """A config that ties the output layer, and the layer stored all the same."""
     checkpoint = evidence.checkpoint
-    if _config(checkpoint).get("tie_word_embeddings") is not True or checkpoint.kind != "transformers":
+    if checkpoint.settings.get("tie_word_embeddings") is not True or checkpoint.kind != "transformers":
         return
     head = next((tensor for tensor in checkpoint.tensors if tensor.name.endswith("lm_head.weight")), None)
     if head is not None and not head.storage:

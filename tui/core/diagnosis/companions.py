@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import fetch_again, finding
 from tui.core.files import FileProblem, open_regular
@@ -13,7 +13,6 @@ from tui.core.text import listing, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tui.core.checkpoint import Checkpoint
     from tui.core.diagnosis.evidence import Evidence, Finding
 
 _PROCESSORS = frozenset({"preprocessor_config.json", "processor_config.json", "feature_extractor_config.json"})
@@ -24,16 +23,12 @@ _PIECES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.mo
 _WEIGHT_NORM = re.compile(r"\.weight_[gv]$")
 
 
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    return checkpoint.config.mapping if checkpoint.config is not None else {}
-
-
 def processor(evidence: Evidence) -> Iterator[Finding]:
     """A model that sees or hears, saved without what prepares its input."""
     checkpoint = evidence.checkpoint
     if checkpoint.kind != "transformers" or _PROCESSORS & set(checkpoint.names) or not checkpoint.tensors:
         return
-    senses = [key for key in _SENSES if key in _config(checkpoint)]
+    senses = [key for key in _SENSES if key in checkpoint.settings]
     text = checkpoint.tokenizer is not None
     if senses and text:
         yield finding(

@@ -18,10 +18,6 @@ _STOPS = ("class", "config", "quantizer", "build")
 """Where the loader stops before it looks at tensors."""
 
 
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    return checkpoint.config.mapping if checkpoint.config is not None else {}
-
-
 def _broken(checkpoint: Checkpoint) -> bool:
     return checkpoint.config is not None and checkpoint.config.problem is not None
 
@@ -70,7 +66,7 @@ def _loader_says(evidence: Evidence) -> list[str]:
 def no_model_type(evidence: Evidence) -> Iterator[Finding]:
     """A config that an Auto class cannot place."""
     checkpoint = evidence.checkpoint
-    config = _config(checkpoint)
+    config = checkpoint.settings
     if checkpoint.kind != "transformers" or not config or _broken(checkpoint) or config.get("model_type"):
         return
     names = config.get("architectures")
@@ -113,7 +109,7 @@ def loader_stops(evidence: Evidence) -> Iterator[Finding]:
         return
     if comparison.stage not in (*_STOPS, "not tried") or _broken(checkpoint):
         return
-    placed = "config.json" in checkpoint.names and bool(_config(checkpoint).get("model_type"))
+    placed = "config.json" in checkpoint.names and bool(checkpoint.settings.get("model_type"))
     if not placed and comparison.error[1].startswith("Unrecognized model in"):
         return
     kind, message = comparison.error
@@ -134,7 +130,7 @@ def _said(kind: str, message: str) -> str:
 
 def _about(evidence: Evidence) -> list[str]:
     """What else bears on it: versions and remote code."""
-    config = _config(evidence.checkpoint)
+    config = evidence.checkpoint.settings
     lines = []
     saved = config.get("transformers_version")
     here = (evidence.packages or {}).get("transformers")
@@ -148,7 +144,7 @@ def _about(evidence: Evidence) -> list[str]:
 
 def _name_stop(evidence: Evidence, stage: str, kind: str, message: str) -> tuple[str, str, tuple[str, ...]]:
     """Rule, title and fix for an exception before the tensors."""
-    config = _config(evidence.checkpoint)
+    config = evidence.checkpoint.settings
     model_type = printable(str(config.get("model_type")))
     if "does not recognize this architecture" in message:
         saved = config.get("transformers_version")
@@ -221,7 +217,7 @@ def unknown_keys(evidence: Evidence) -> Iterator[Finding]:
 
 def unexpected_values(evidence: Evidence) -> Iterator[Finding]:
     """Values that the user counts on."""
-    config = _config(evidence.checkpoint)
+    config = evidence.checkpoint.settings
     for key, wanted in evidence.expected.items():
         value: Any = config
         for part in key.split("."):

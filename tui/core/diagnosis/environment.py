@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding
 from tui.core.text import listing, printable
@@ -11,7 +11,6 @@ from tui.core.text import listing, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tui.core.checkpoint import Checkpoint
     from tui.core.diagnosis.evidence import Evidence, Finding
 
 _NUMBER = re.compile(r"\d+")
@@ -27,10 +26,6 @@ def before(evidence: Evidence, package: str, wanted: str) -> str:
     """The installed version where it is older than `wanted`, else empty; an absent package is not older."""
     held = (evidence.packages or {}).get(package, "")
     return held if held and version(held) < version(wanted) else ""
-
-
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    return checkpoint.config.mapping if checkpoint.config is not None else {}
 
 
 def pickled_weights(evidence: Evidence) -> Iterator[Finding]:
@@ -61,7 +56,7 @@ def eight_bits(evidence: Evidence) -> Iterator[Finding]:
 
 def saved_by_newer(evidence: Evidence) -> Iterator[Finding]:
     """The transformers that wrote the config is newer than the one that would read it."""
-    saved = _config(evidence.checkpoint).get("transformers_version")
+    saved = evidence.checkpoint.settings.get("transformers_version")
     held = (evidence.packages or {}).get("transformers", "")
     if not isinstance(saved, str) or not held or not version(saved):
         return
@@ -76,7 +71,7 @@ def saved_by_newer(evidence: Evidence) -> Iterator[Finding]:
 
 def rope_scaling(evidence: Evidence) -> Iterator[Finding]:
     """rope_scaling in the form of transformers 4.43 under an older one."""
-    scaling = _config(evidence.checkpoint).get("rope_scaling")
+    scaling = evidence.checkpoint.settings.get("rope_scaling")
     held = before(evidence, "transformers", "4.43")
     if held and isinstance(scaling, dict) and ("rope_type" in scaling or len(scaling) > 2):
         keys = listing([printable(str(key), 40) for key in scaling], 6)
@@ -98,7 +93,7 @@ def backend_class(evidence: Evidence) -> Iterator[Finding]:
 def sixteen_as_thirty_two(evidence: Evidence) -> Iterator[Finding]:
     """A config that makes the loader copy 16-bit weights into 32 bits."""
     checkpoint = evidence.checkpoint
-    config = _config(checkpoint)
+    config = checkpoint.settings
     named = config.get("dtype") or config.get("torch_dtype")
     if checkpoint.kind != "transformers" or named != "float32" or not checkpoint.tensors:
         return

@@ -86,7 +86,7 @@ def _coverage(comparison: Comparison) -> list[str]:
 def _other_class(checkpoint: Checkpoint, comparison: Comparison, lines: list[str]) -> Finding:
     names = [tensor.name for tensor in checkpoint.tensors]
     stem = printable(names[0].partition(".")[0]) if names else "?"
-    config = checkpoint.config.mapping if checkpoint.config else {}
+    config = checkpoint.settings
     lines = [*lines, f"names in the file begin with {stem!r}; the model wants {listing(comparison.missing[:2])}"]
     if config.get("model_type"):
         lines.append(f"config.json: model_type {printable(str(config['model_type']))!r}")
@@ -354,7 +354,7 @@ def _missing(evidence: Evidence, comparison: Comparison, missing: list[str]) -> 
 
 def _named_class(checkpoint: Checkpoint, comparison: Comparison) -> tuple[str, ...]:
     """The class that the config names, where it is another."""
-    config = checkpoint.config.mapping if checkpoint.config else {}
+    config = checkpoint.settings
     names = config.get("architectures")
     if isinstance(names, list) and names and names[0] != comparison.model_class:
         return (f"{names[0]}.from_pretrained({checkpoint.path!r})",)

@@ -168,7 +168,7 @@ def merged_without_embedding(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     if not checkpoint.weights.files or not any(name in checkpoint.names for name in _TRACES):
         return
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     names = [tensor.name for tensor in checkpoint.tensors]
     head = next((name for name in names if name.endswith(_HEADS)), None)
     if head is None or config.get("tie_word_embeddings") is False or any(name.endswith(_EMBEDDINGS) for name in names):

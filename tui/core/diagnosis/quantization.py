@@ -46,7 +46,7 @@ _BNB_STATE = re.compile(r"^(?P<stem>.+\.weight)\.(absmax|quant_map|nested_absmax
 
 def declared(checkpoint: Checkpoint) -> dict[str, Any]:
     """`quantization_config`, or `compression_config` as older files call it."""
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     for key in ("quantization_config", "compression_config"):
         if isinstance(config.get(key), dict):
             return dict(config[key])

@@ -198,7 +198,7 @@ def _lowercase_command(place: Checkpoint) -> str:
 
 def special_ids(evidence: Evidence) -> Iterator[Finding]:
     """Ids in the config that the embedding does not have."""
-    config = evidence.checkpoint.config.mapping if evidence.checkpoint.config else {}
+    config = evidence.checkpoint.settings
     rows, name = embedding_rows(evidence.checkpoint)
     if rows is None or evidence.checkpoint.kind != "transformers":
         return

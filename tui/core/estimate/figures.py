@@ -56,7 +56,7 @@ def figures(
     checkpoint: Checkpoint, scenario: Scenario, base: Base, in_memory: bool = False, weights: Weights | None = None
 ) -> Figures:
     """Every figure; `in_memory` says that the files lie on a tmpfs. `weights` saves weighing again."""
-    config: Config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config: Config = checkpoint.settings
     weights = weights or weigh(checkpoint, scenario.dtype, scenario.device)
     element = bits_of(weights.target) // 8
     load = load_of(checkpoint, weights)

@@ -76,7 +76,7 @@ def load_of(checkpoint: Checkpoint, weights: Weights) -> Load:
 
 def _positions(checkpoint: Checkpoint) -> int:
     """What computing positions takes beside the weights, for the families that do it at every load."""
-    config: Config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config: Config = checkpoint.settings
     each = _POSITIONS.get(str(config.get("model_type")), 0)
     if not each:
         return 0

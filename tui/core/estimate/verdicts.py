@@ -112,7 +112,7 @@ def _on_all(checkpoint: Checkpoint, made: Figures, available: Available) -> Verd
     beside = made.device_total - made.weights.loaded
     names = [f"cuda:{index}" for index in range(len(known))]
     free = [(name, max(size, 0)) for name, (_, size) in zip(names, known, strict=True)]
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     parts = automatic(sizes(checkpoint, made), free, available.ram, str(config.get("model_type") or ""))
     outside = sum(part.bytes for part in parts if part.device in ("cpu", "disk"))
     if outside:

@@ -88,7 +88,7 @@ def target_dtype(checkpoint: Checkpoint, dtype: str) -> str:
     """The dtype that the loader picks: what was asked, config.json's, the shard index's, else the first file's."""
     if dtype != "auto":
         return dtype
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     named = config.get("dtype") or config.get("torch_dtype") or _inner_dtype(config)
     if isinstance(named, str) and named.removeprefix("torch.") in TORCH_DTYPES:
         return named.removeprefix("torch.")
@@ -111,7 +111,7 @@ def bits_of(target: str) -> int:
 def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     """Every tensor's fate under `dtype`, each shared storage once."""
     target = target_dtype(checkpoint, dtype)
-    config = checkpoint.config.mapping if checkpoint.config is not None else {}
+    config = checkpoint.settings
     method = _method(config)
     tensors = tuple([tensor for tensor in distinct(checkpoint.tensors) if tensor.role != "optimizer"])
     dequantized = device == "cpu" and method in ("fp8", "mxfp4")

@@ -31,7 +31,7 @@ class Triage:
         """The class that the verdict speaks of."""
         if self.comparison is not None and self.comparison.model_class is not None:
             return self.comparison.model_class
-        config = self.checkpoint.config.mapping if self.checkpoint.config else {}
+        config = self.checkpoint.settings
         names = config.get("architectures")
         return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
