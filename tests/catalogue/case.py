@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,18 @@ def pickled(name: str, make: Callable[[], Any]) -> Build:
         import torch
 
         torch.save(make(), root / name)
+
+    return build
+
+
+def archive(name: str, data: bytes) -> Build:
+    """A torch archive around a pickle that is written by hand: nothing it names need exist."""
+
+    def build(root: Path) -> None:
+        with zipfile.ZipFile(root / name, "w", zipfile.ZIP_STORED) as made:
+            made.writestr("archive/data.pkl", data)
+            made.writestr("archive/byteorder", "little")
+            made.writestr("archive/version", "3\n")
 
     return build
 

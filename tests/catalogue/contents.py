@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import pathlib
+import pickle
 from typing import TYPE_CHECKING, Any
 
-from tests.catalogue.case import Case, config, copy, file, pickled, steps, tensors, without
+from tests.catalogue.case import Case, archive, config, copy, file, pickled, steps, tensors, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,27 +71,15 @@ def whole_module() -> Any:
     return torch.nn.Sequential(torch.nn.Linear(2, 2))
 
 
-def with_path(cls: str) -> Callable[[Path], None]:
-    """A state dict that holds a path of one system's class, written by hand: the other's cannot be made here."""
+def with_path(cls: str) -> Build:
+    """A state dict that holds a path of one system's class; the other system's cannot be made here."""
 
-    def build(root: Path) -> None:
-        import io
-        import pickle
-        import zipfile
+    class Named:
+        def __reduce__(self) -> Any:
+            return (pathlib.PosixPath, ("a", "b"))
 
-        class Named:
-            def __reduce__(self) -> Any:
-                return (pathlib.PosixPath, ("a", "b"))
-
-        data = pickle.dumps({"path": Named(), "epoch": 1}, protocol=2).replace(b"PosixPath", cls.encode())
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr("archive/data.pkl", data)
-            archive.writestr("archive/byteorder", "little")
-            archive.writestr("archive/version", "3\n")
-        (root / "run.pt").write_bytes(buffer.getvalue())
-
-    return steps(build)
+    data = pickle.dumps({"path": Named(), "epoch": 1}, protocol=2)
+    return archive("run.pt", data.replace(b"PosixPath", cls.encode()))
 
 
 CASES = [

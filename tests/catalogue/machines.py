@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import sys
 import types
@@ -10,7 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from tests.builders.checkpoints import Tensors, write_safetensors
-from tests.catalogue.case import Case, as_bin, config, copy, pickled, steps
+from tests.catalogue.case import Case, archive, as_bin, config, copy, pickled, steps
 from tests.catalogue.files import patched
 from tests.catalogue.models import extra
 from tui.core.estimate import Available, Device
@@ -76,15 +75,8 @@ def forgotten(module: str, name: str, build: Build) -> Build:
     return run
 
 
-def calls_system(root: Path) -> None:
-    """A pickle that would run a command, written without running one."""
-    data = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R."
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", data)
-        archive.writestr("archive/byteorder", "little")
-        archive.writestr("archive/version", "3\n")
-    (root / "model.pt").write_bytes(buffer.getvalue())
+CALLS_SYSTEM = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R."
+"""A pickle that would run a command, written without running one."""
 
 
 def script(root: Path) -> None:
@@ -141,7 +133,7 @@ HALVES: Tensors = {"bert.big.weight": ("F16", (20_000, 8_000))}
 CASES = [
     Case("pickle-attr-version", "a class that the module no longer has", forgotten("json.decoder", "OldDecoder", pickled("run.pt", named_class("json.decoder", "OldDecoder"))), "a state dict", pickled("run.pt", lambda: {"w": _ones()}), "Unsupported global: GLOBAL json.decoder.OldDecoder", loader="torch"),
     Case("pickle-library-refactor", "a class of transformers 2's module", forgotten("transformers.modeling_bert", "BertModel", pickled("run.pt", named_class("transformers.modeling_bert", "BertModel"))), "a state dict", pickled("run.pt", lambda: {"w": _ones()}), "Unsupported global: GLOBAL transformers.modeling_bert.BertModel", loader="torch"),
-    Case("security-pickle-globals", "a pickle that calls posix.system", calls_system, "a state dict", pickled("model.pt", lambda: {"w": _ones()}), "unsupported GLOBAL posix.system", loader="torch"),
+    Case("security-pickle-globals", "a pickle that calls posix.system", archive("model.pt", CALLS_SYSTEM), "a state dict", pickled("model.pt", lambda: {"w": _ones()}), "unsupported GLOBAL posix.system", loader="torch"),
     Case("pickle-torchscript-mixup", "a TorchScript archive under pytorch_model.bin", steps(NER, script), "a state dict under it", steps(NER, as_bin()), "TorchScript"),
     Case("pickle-persistent-id", "data.pkl taken out of a torch archive", inner_pickle, "a pickle of plain values", plain_pickle, "persistent_load", loader="pickle"),
     Case("zip-record-corrupt", "the name of one record overwritten in the directory", steps(NER, record_damaged), "the whole archive", steps(NER, as_bin()), "PytorchStreamReader failed locating file data/0: file not found"),

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.builders.format_samples import varint
 from tests.conftest import SAMPLES
 from tests.fuzz.seeds import seeds
 from tui.core.assemble import read_directory
@@ -94,8 +95,8 @@ def _absurd() -> dict[str, bytes]:
     entry = {"dtype": "F32", "shape": [HUGE, HUGE], "data_offsets": [0, 4]}
     offsets = {"dtype": "F32", "shape": [1], "data_offsets": [HUGE, HUGE + 4]}
     header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }" % (HUGE, HUGE)  # noqa: UP031  # braces
-    dims = b"\x08" + _varint(HUGE) + b"\x08" + _varint(HUGE) + b"\x10\x01\x42\x01w\x4a\x04\x00\x00\x00\x00"
-    graph = b"\x2a" + _varint(len(dims)) + dims
+    dims = b"\x08" + varint(HUGE) + b"\x08" + varint(HUGE) + b"\x10\x01\x42\x01w\x4a\x04\x00\x00\x00\x00"
+    graph = b"\x2a" + varint(len(dims)) + dims
     return {
         "shape.safetensors": _safetensors(json.dumps({"w": entry}).encode(), bytes(4)),
         "offsets.safetensors": _safetensors(json.dumps({"w": offsets}).encode(), bytes(4)),
@@ -103,18 +104,10 @@ def _absurd() -> dict[str, bytes]:
         "shape.npy": b"\x93NUMPY\x02\x00" + struct.pack("<I", 200) + header.ljust(199).encode() + b"\n" + bytes(8),
         "header.npy": b"\x93NUMPY\x02\x00" + struct.pack("<I", (1 << 32) - 1) + b"{}",
         "map.msgpack": b"\xdf\xff\xff\xff\xff\xa1a",
-        "dims.onnx": b"\x08\x08\x3a" + _varint(len(graph)) + graph,
-        "long.onnx": b"\x08\x08\x3a" + _varint(HUGE) + graph,
+        "dims.onnx": b"\x08\x08\x3a" + varint(len(graph)) + graph,
+        "long.onnx": b"\x08\x08\x3a" + varint(HUGE) + graph,
         "zip.bin": b"PK\x03\x04" + bytes(26) + b"PK\x05\x06" + struct.pack("<4H2IH", 0, 0, 65535, 65535, 1 << 31, 0, 0),
     }
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out) + bytes([value])
 
 
 @pytest.mark.parametrize("name", sorted(_absurd()))

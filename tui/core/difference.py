@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tui.core.files import KeptOpen
 from tui.core.json_text import finite
 from tui.core.relatives import gguf_names
 from tui.core.relatives.entries import Entry, entries, transposed
@@ -112,11 +114,13 @@ def difference(
     """
     sides = (first, second)
     across = _family(first) != _family(second)
-    digest = _digests(sides, stop) if across and values else None
-    found = pair(entries(first), entries(second), digest, shapes=across)
-    matches = [Match(item) for item in found.pairs]
-    if values:
-        matches = [_with_values(match, sides, progress, stop) for match in matches]
+    with closing(KeptOpen(first.root)) as here, closing(KeptOpen(second.root)) as there:
+        files = (here, there)
+        digest = _digests(files, stop) if across and values else None
+        found = pair(entries(first), entries(second), digest, shapes=across)
+        matches = [Match(item) for item in found.pairs]
+        if values:
+            matches = [_with_values(match, files, progress, stop) for match in matches]
     config, config_note = _compared("config", _config(first), _config(second), shared=_has_gguf(sides))
     tokenizer, tokenizer_note = _compared("tokenizer", _tokenizer(first), _tokenizer(second), shared=_has_gguf(sides))
     return Difference(
@@ -149,15 +153,15 @@ def _family(checkpoint: Checkpoint) -> str:
     return ",".join(sorted(formats))
 
 
-def _digests(sides: tuple[Checkpoint, Checkpoint], stop: Callable[[], bool]) -> Callable[[int, Entry], str | None]:
+def _digests(files: tuple[KeptOpen, KeptOpen], stop: Callable[[], bool]) -> Callable[[int, Entry], str | None]:
     from tui.core.relatives.values import fingerprint
 
-    return lambda side, entry: fingerprint(sides[side].root, entry, stop)
+    return lambda side, entry: fingerprint(files[side], entry, stop)
 
 
 def _with_values(
     match: Match,
-    sides: tuple[Checkpoint, Checkpoint],
+    files: tuple[KeptOpen, KeptOpen],
     progress: Callable[[int], None],
     stop: Callable[[], bool],
 ) -> Match:
@@ -165,10 +169,10 @@ def _with_values(
     from tui.core.relatives.values import compare
 
     one, other = match.pair.first, match.pair.second
-    found = compare((sides[0].root, one), (sides[1].root, other), stop, progress)
+    found = compare((files[0], one), (files[1], other), stop, progress)
     square = len(one.shape) == 2 and one.shape == one.shape[::-1]
     if found.equal is False and square and match.pair.by in ("shape", "bytes"):
-        turned = compare((sides[0].root, one), (sides[1].root, transposed(other)), stop)
+        turned = compare((files[0], one), (files[1], transposed(other)), stop)
         if turned.equal:
             match, found = Match(replace(match.pair, second=transposed(other))), turned
     return replace(match, values=found)

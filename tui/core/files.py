@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tui.core.problems import Problem
@@ -118,6 +118,29 @@ def open_regular(path: Path, name: str = "") -> Iterator[RegularFile]:
         yield RegularFile(descriptor, path, shown)
     finally:
         os.close(descriptor)
+
+
+class KeptOpen:
+    """Regular files of one directory, the last one kept open: tensors come one after another from the same file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._held = ExitStack()
+        self._name: str | None = None
+        self._file: RegularFile | None = None
+
+    def file(self, name: str) -> RegularFile:
+        """The file under `name`, or `FileProblem`."""
+        if self._file is None or self._name != name:
+            self.close()
+            self._file = self._held.enter_context(open_regular(self.root / name, name))
+            self._name = name
+        return self._file
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._held.close()
+        self._file = None
 
 
 def read_small(path: Path, name: str = "", limit: int = 64 << 20) -> bytes:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tui.core.files import FileProblem, open_regular
+from tui.core.files import FileProblem
 from tui.core.pace import Stopped
 from tui.core.relatives.elements import WHOLE, NotDecoded, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from tui.core.files import KeptOpen
     from tui.core.relatives.entries import Entry
 
 PIECE = 1 << 20
@@ -41,26 +41,23 @@ class Compared:
 
 
 def compare(
-    first: tuple[Path, Entry],
-    second: tuple[Path, Entry],
+    first: tuple[KeptOpen, Entry],
+    second: tuple[KeptOpen, Entry],
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Compared:
-    """Each side is (directory, tensor), both of one compared shape; `progress` is told of bytes read."""
+    """Each side is (files, tensor), both of one compared shape; `progress` is told of bytes read."""
     (here, one), (there, other) = first, second
     if one.shape != other.shape:
         return Compared(None, why="the shapes differ")
     if stop():
         raise Stopped
-    if here == there and one == other:  # the same stretch of the same file
+    if here.root == there.root and one == other:  # the same stretch of the same file
         progress(2 * one.tensor.nbytes)
         return Compared(True, 0.0)
     try:
-        with (
-            open_regular(here / one.tensor.file, one.tensor.file) as file,
-            open_regular(there / other.tensor.file, other.tensor.file) as second_file,
-        ):
-            return _compare(Rows(file, one), Rows(second_file, other), stop, progress)
+        rows = Rows(here.file(one.tensor.file), one), Rows(there.file(other.tensor.file), other)
+        return _compare(*rows, stop, progress)
     except NotDecoded as reason:
         return Compared(None, why=str(reason))
     except FileProblem as problem:
@@ -116,14 +113,13 @@ def _largest(one: NDArray[Any], other: NDArray[Any]) -> float:
     return worst if worst == worst else inf
 
 
-def fingerprint(place: Path, entry: Entry, stop: Callable[[], bool] = lambda: False) -> str | None:
+def fingerprint(place: KeptOpen, entry: Entry, stop: Callable[[], bool] = lambda: False) -> str | None:
     """A digest of the elements' bytes that is the same in any order; `None` where they cannot be read."""
     try:
-        with open_regular(place / entry.tensor.file, entry.tensor.file) as file:
-            rows = Rows(file, entry)
-            if rows.group != 1 or rows.width > 8:
-                return None
-            return _fingerprint(rows, stop)
+        rows = Rows(place.file(entry.tensor.file), entry)
+        if rows.group != 1 or rows.width > 8:
+            return None
+        return _fingerprint(rows, stop)
     except (NotDecoded, FileProblem):
         return None
 

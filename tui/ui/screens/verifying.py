@@ -88,10 +88,11 @@ class Verifying(Base):
             match = {True: f"as {file.known.source} says" if file.known else "", False: "NOT the known checksum"}
             words = file.problem or f"sha256 {file.sha256} {match.get(file.matches, '')}"  # type: ignore[arg-type]
             self.add_log(LogLine(0.0, "note", f"{file.name}: {words}"))
-        odd = sum(
+        odd = len(report.duplicates) + sum(
             len(file.not_finite) + len(file.in_holes) + len(file.broken_records) + len(file.broken_tensors)
+            + len(file.constant)
             for file in report.files
-        )
+        )  # fmt: skip
         words = f"{count_of(odd, 'tensor or record', 'tensors or records')} to look at, see the findings"
         self.add_log(LogLine(0.0, "end", f"every byte read: {words if odd else 'nothing odd'}"))
         self.refresh_all()
