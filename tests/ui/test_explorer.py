@@ -88,6 +88,31 @@ async def test_a_directory_lists_its_causes_worst_first(few: Path) -> None:
         assert "The file is cut short" in text(app, "findings")
 
 
+async def test_the_current_directory_is_a_row_and_promises_nothing_before_the_loader_has_spoken(
+    few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(few)
+    for name in ("bert-ner-labels", "bert-ner-truncated", "torch-main-module"):
+        shutil.rmtree(few / name)
+    asked = asyncio.Event()
+    judge = Session.judge
+
+    async def waiting(session: Session, path: str) -> Any:
+        await asked.wait()
+        return await judge(session, path)
+
+    monkeypatch.setattr(Session, "judge", waiting)
+    app = CkptriageApp(Session(["."], Options()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.screen_stack) > 1 and bool(explorer(app).session.pending))
+        await pilot.press("up")
+        await until(pilot, lambda: explorer(app).folder == ".")
+        await pilot.press("7")
+        assert "the loader is still to be asked about 1 checkpoint" in text(app, "findings")
+        asked.set()
+        await until(pilot, lambda: "every check passed" in text(app, "findings"))
+
+
 async def test_the_main_job(few: Path) -> None:
     app = _app(few)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -143,8 +143,11 @@ class Session:
 
     def below(self, folder: str) -> list[Triage]:
         """What lies in a directory or below it."""
-        start = folder.rstrip("/") + "/"
-        return [triage for path, triage in self.triages.items() if path.startswith(start) or path == folder]
+        start = "" if folder == "." else folder.rstrip("/") + "/"
+        inside = [path for path in self.triages if path.startswith(start) or path == folder]
+        if folder == ".":  # what lies there is named without it
+            inside = [path for path in inside if not Path(path).is_absolute() and path.partition("/")[0] != ".."]
+        return [self.triages[path] for path in inside]
 
     def first_look(self, checkpoint: Checkpoint) -> Triage:
         """What the files alone say."""

@@ -11,10 +11,10 @@ from tui.core.report.digest import digest
 from tui.core.report.words import SEVERITY_SYMBOLS, SYMBOLS, cause_line, fix_line, headline
 from tui.core.text import bytes_size, count_of, middle, printable
 from tui.ui.render.details import call
-from tui.ui.render.lines import BLANK, Line, line, program, span, wrapped
+from tui.ui.render.lines import BLANK, Lazy, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tui.core.report.model import Triage
 
@@ -128,19 +128,33 @@ def overview(triage: Triage, width: int) -> list[Line]:
     return rows + call(checkpoint, width)
 
 
-def below(folder: str, triages: Iterable[Triage], width: int) -> list[Line]:
+def below(folder: str, triages: Sequence[Triage], width: int, pending: int) -> Sequence[Line]:
     """A line for each cause below a directory, what to do first on top; enter goes to its checkpoint."""
-    rows = []
     found = digest(triages)
+    if not found:
+        return [line(span(*_no_cause(triages, pending)))]
     names = {triage.checkpoint.path: os.path.relpath(triage.checkpoint.path, folder) for triage, _ in found}
     room = min(max((len(name) for name in names.values()), default=0), max(width // 3, 12))
-    for triage, item in found:
+
+    def make(index: int) -> Line:
+        triage, item = found[index]
         path = middle(printable(names[triage.checkpoint.path]), room)
         words = middle(printable(item.title), max(width - room - 5, 12))
         style = VERDICT_STYLE[triage.verdict]
         row = line(span(f"{SYMBOLS[triage.verdict]} ", style), span(f"{path:<{room}}  ", "key"), span(words))
-        rows.append(replace(row, target=triage.checkpoint.path, copy=item.fix[0] if item.fix else ""))
-    return rows or [line(span("nothing found: every check passed", "good"))]
+        return replace(row, target=triage.checkpoint.path, copy=item.fix[0] if item.fix else "")
+
+    return Lazy(len(found), make)
+
+
+def _no_cause(triages: Sequence[Triage], pending: int) -> tuple[str, str]:
+    """What the absence of findings says, and its style: nothing before the loader has answered."""
+    unknown = sum(triage.verdict == "unknown" for triage in triages)
+    if pending:
+        return f"nothing found so far; the loader is still to be asked about {count_of(pending, 'checkpoint')}", "dim"
+    if unknown:
+        return f"nothing found; whether it loads is not known of {count_of(unknown, 'checkpoint')}", "dim"
+    return "nothing found: every check passed", "good"
 
 
 def _basis(triage: Triage) -> str:
@@ -151,7 +165,7 @@ def _basis(triage: Triage) -> str:
     return words.get(path, "the loader")
 
 
-def findings(triage: Triage, width: int) -> list[Line]:
+def findings(triage: Triage, width: int, pending: bool) -> list[Line]:
     """Every finding with proof, cause and fix."""
     rows: list[Line] = []
     for item in triage.findings:
@@ -167,4 +181,4 @@ def findings(triage: Triage, width: int) -> list[Line]:
         for index, text in enumerate(item.fix):
             rows += program(text, width, "  fix  " if index == 0 else "   or  ", "       ")
         rows.append(BLANK)
-    return rows or [line(span("nothing found: every check passed", "good"))]
+    return rows or [line(span(*_no_cause([triage], int(pending))))]

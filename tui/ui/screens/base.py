@@ -20,6 +20,9 @@ class Base(Screen[None]):
 
     session: Session
     path: str | None
+    folder: str | None
+    """The directory that is selected in place of a checkpoint."""
+
     pane: str
     shown_pane: str
     note: str
@@ -39,6 +42,10 @@ class Base(Screen[None]):
 
     def refresh_view(self, top: bool = False) -> None:
         """Repaint the view that is shown."""
+        raise NotImplementedError
+
+    def tell_status(self) -> None:
+        """Repaint the status line."""
         raise NotImplementedError
 
     def show_log(self) -> None:

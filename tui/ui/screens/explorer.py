@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Input, Tree
-from textual.worker import Worker, WorkerState
 
 from tui.core.text import count_of, printable
-from tui.errors import CkptriageError
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
 from tui.ui.render import details, meter
@@ -21,6 +18,7 @@ from tui.ui.render import repository as repository_text
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
 from tui.ui.screens.downloading import growth_words
+from tui.ui.screens.scanning import Scanning
 from tui.ui.widgets.line_view import LineView
 from tui.ui.widgets.panes import PANES, VIEWS, PaneBar, StatusLine
 from tui.ui.widgets.tree import CheckpointTree
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 MACHINE_SECONDS = 1.0
 
 
-class Explorer(Deeds):
+class Explorer(Deeds, Scanning):
     """One window on everything below the paths."""
 
     AUTO_FOCUS = "#tree"
@@ -79,9 +77,8 @@ class Explorer(Deeds):
         self.opened: frozenset[str] = frozenset()
         self.pattern = ""
         self.note = ""
-        self.scanning = "scanning …"
         self.prepare_deeds()
-        self._stop = threading.Event()
+        self.prepare_scan()
         self._foldings: dict[int, compare_text.Folding] = {}
 
     # layout
@@ -111,88 +108,15 @@ class Explorer(Deeds):
             self.query_one(f"#{name}").border_title = dict(PANES)[name]
         self.show_pane("tree")
         self.refresh_all()
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self.begin_to_scan)
         self.set_interval(MACHINE_SECONDS, self.look_at_machine)
         self.set_interval(MACHINE_SECONDS, self.look_at_downloads)
-
-    def _begin(self) -> None:
-        self._scan()
-
-    def on_unmount(self) -> None:
-        """Stop the scan."""
-        self._stop.set()
 
     def on_resize(self) -> None:
         """Panes change with the width; the tree shows symbols only where there is no room."""
         self.query_one("#tree", CheckpointTree).set_compact(self.size.width < 70)
         self.show_pane(self.shown_pane, focus=False)
         self.refresh_all()
-
-    # scanning and judging
-
-    @work(thread=True, exclusive=True, group="scan", exit_on_error=False)
-    def _scan(self) -> None:
-        """Read headers in a thread; rows arrive in batches."""
-        batch: list[Triage] = []
-        try:
-            for triage in self.session.scan(self._stop):
-                batch.append(triage)
-                if len(batch) >= 25:
-                    self.app.call_from_thread(self._found, batch)
-                    batch = []
-            self.app.call_from_thread(self._found, batch)
-            self.app.call_from_thread(self._scanned)
-        except RuntimeError:  # the app has ended while the thread was reading
-            return
-
-    def _found(self, batch: list[Triage]) -> None:
-        tree = self.query_one("#tree", CheckpointTree)
-        with self.app.batch_update():
-            for triage in batch:
-                tree.name_revision(triage.checkpoint.path, self.session.refs(triage.checkpoint.path))
-                tree.put(triage, triage.checkpoint.path in self.session.pending)
-        self.scanning = f"scanning … {len(self.session.triages):,} found"
-        self._tell()
-
-    def _scanned(self) -> None:
-        count = len(self.session.triages)
-        self.scanning = "" if count else "no checkpoint below this path"
-        self._tell()
-        if not count:
-            self.refresh_all()
-        self.judge_all()
-
-    def judge_all(self) -> None:
-        """Ask the loader about everything that is still to be asked."""
-        self._judge()
-
-    @work(exclusive=True, group="judge", exit_on_error=False)
-    async def _judge(self) -> None:
-        """One after the other, what is selected first."""
-        if not self.session.pending:
-            return
-        while self.session.pending:
-            path = self.path if self.path in self.session.pending else next(iter(self.session.pending))
-            self.scanning = f"asking the loader: {len(self.session.pending):,} to go"
-            self._tell()
-            try:
-                triage = await self.session.judge(path)
-            except CkptriageError as error:
-                self.session.pending.discard(path)
-                self.tell_error(error)
-                continue
-            self.query_one("#tree", CheckpointTree).put(triage, False)
-            if path == self.path or self.folder is not None:
-                self.refresh_all()
-        self.scanning = ""
-        self._tell()
-
-    @on(Worker.StateChanged)
-    def _worker_failed(self, event: Worker.StateChanged) -> None:
-        """A deed that failed says so instead of ending the app."""
-        if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            self.note_toast(f"{event.worker.name} failed: {type(error).__name__}: {error}", "error")
 
     # showing
 
@@ -233,7 +157,7 @@ class Explorer(Deeds):
             self.show_log()
         self.refresh_meter()
         self._mark()
-        self._tell()
+        self.tell_status()
 
     def refresh_view(self, top: bool = False) -> None:
         """Only the view that is shown."""
@@ -251,7 +175,9 @@ class Explorer(Deeds):
     def _view(self, name: str, width: int) -> Sequence[Line]:
         triage = self.triage
         if triage is None and self.folder is not None:
-            return answer_text.below(self.folder, self.session.below(self.folder), width)
+            found = self.session.below(self.folder)
+            pending = sum(item.checkpoint.path in self.session.pending for item in found)
+            return answer_text.below(self.folder, found, width, pending)
         if triage is None:
             return [line(span(self.scanning or "pick a checkpoint in the tree (1)", "dim"))]
         checkpoint, edit = triage.checkpoint, self.session.edit(triage.checkpoint.path)
@@ -271,7 +197,7 @@ class Explorer(Deeds):
             case "tokenizer":
                 return details.tokenizer(checkpoint, self.tokenizer_answer, self.tokenizer_asking, width)
             case "findings":
-                return answer_text.findings(triage, width)
+                return answer_text.findings(triage, width, self.path in self.session.pending)
             case _:
                 return answer_text.overview(triage, width) + self._repository(triage)
 
@@ -323,12 +249,15 @@ class Explorer(Deeds):
     def show_status(self) -> None:
         """Repaint the status line."""
         if self.is_mounted:
-            self._tell()
+            self.tell_status()
 
-    def _tell(self) -> None:
+    def tell_status(self) -> None:
+        """The status line: what goes on, and who is asked."""
         info = self.session.environment()
         named = [f"{name} {info.packages[name]}" for name in ("torch", "transformers") if name in info.packages]
-        words = " · ".join([f"python {info.python}", *named]) if info.python else "starting the environment …"
+        waited = self.scanning or self.session.pending
+        silent = "starting the environment …" if waited else "no environment was asked"
+        words = " · ".join([f"python {info.python}", *named]) if info.python else silent
         if info.available is False:
             words += f" · {info.reason}"
         left = (

@@ -95,6 +95,8 @@ class CheckpointTree(Tree[str]):
 
     def _directory(self, path: str) -> TreeNode[str]:
         """The node of a directory, made with its parents where it is new."""
+        if path == "" and "." in self._roots and "." not in self._by_path:
+            path = "."
         if path in ("", "/"):
             return self.root
         node = self._directories.get(path)
@@ -102,7 +104,7 @@ class CheckpointTree(Tree[str]):
             parent, name = os.path.dirname(path), printable(os.path.basename(path), 80)
             if "--" in name:
                 name = repository_name(name)
-            if path in self._roots or not parent or parent == path:
+            if path in self._roots or parent == path or (not parent and "." not in self._roots):
                 above, name = self.root, middle(printable(path), 34)
             else:
                 above = self._directory(parent)
