@@ -30,6 +30,15 @@ _EVENTS = {
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
+def _describes_system(path: str) -> bool:
+    """Whether a file is the kernel's own account of the machine or of this process, which libraries read at import."""
+    parts = path.split("/")
+    if parts[1] == "sys" or (parts[1] == "proc" and len(parts) == 3):
+        return True
+    own = parts[1] == "proc" and len(parts) == 4 and parts[2] in ("self", str(os.getpid()))
+    return own and parts[3] not in ("mem", "root", "cwd", "environ")
+
+
 def _opened(arguments: Any, place: str, readable: list[str]) -> str:
     """What to say of a file that is opened: one outside of what may be read, or written outside of `place`."""
     path, _, flags = arguments
@@ -38,7 +47,7 @@ def _opened(arguments: Any, place: str, readable: list[str]) -> str:
     full = os.path.abspath(os.fsdecode(path))
     inside = [place, "/dev/null"] if flags & _WRITES else [place, *readable]
     known = any(full == root or full.startswith(root.rstrip("/") + "/") for root in inside if root)
-    if known or "/__pycache__/" in full:
+    if known or "/__pycache__/" in full or (not flags & _WRITES and _describes_system(full)):
         return ""
     return "write" if flags & _WRITES else "read"
 
