@@ -11,7 +11,9 @@ import pytest
 from tests.catalogue import real
 from tests.catalogue.table import CASES, table
 from tui.core.assemble import read_directory
+from tui.core.diagnosis import adapters
 from tui.core.diagnosis.evidence import Evidence
+from tui.core.diagnosis.groups import GROUPS
 from tui.core.diagnosis.proofs import proofs
 from tui.core.estimate import estimate
 from tui.core.report.model import Triage, triage_of
@@ -87,6 +89,17 @@ def test_the_real_loader_says_so(
     assert case.says in words, words
     if case.loader in ("transformers", "torch"):
         assert triages[case.rule, 0].verdict == outcome, words
+
+
+def test_a_group_of_rules_that_does_not_apply_has_nothing_to_say(places: dict[tuple[str, int], Path]) -> None:
+    skipped = 0
+    for place in places.values():
+        evidence = Evidence(read_directory(place, str(place)))
+        for group in GROUPS:
+            if not group.applies(evidence) and adapters.ranks not in group.rules:  # those rely on their group
+                assert [item.rule for rule in group.rules for item in rule(evidence)] == [], place
+                skipped += 1
+    assert skipped > len(places)
 
 
 def test_the_table_in_the_help_is_made_from_these_cases() -> None:

@@ -15,8 +15,9 @@ from tui.core.json_text import dumps
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import Report, report_json
 from tui.core.report.sarif import sarif
-from tui.triage.flow import Options, triage_all
-from tui.triage.paths import checkpoints, existing
+from tui.triage.flow import Options, Triaged, triage_all
+from tui.triage.paths import checkpoints, existing, found_below
+from tui.triage.spread import judge_files
 
 FORMATS = ("text", "json", "markdown", "html", "sarif")
 
@@ -47,18 +48,28 @@ def command(paths: tuple[str, ...], form: str, as_json: bool, output: Path | Non
 
 def run(paths: list[str], options: Options, form: str, output: Path | None, fail_on: str) -> int:
     """The command's body; `ckptriage PATH` without a terminal comes here too."""
+    report = _from_files(paths, options) if options.files_only and not options.deep else _asked(paths, options)
+    _write(report, form, output)
+    return 1 if report.fails_on(fail_on) else 0
+
+
+def _from_files(paths: list[str], options: Options) -> Report:
+    """No loader is asked, and no byte of a tensor read."""
+    return Report(judge_files(found_below(paths), options, progress_line()))
+
+
+def _asked(paths: list[str], options: Options) -> Report:
+    """The loader, or every byte, is asked too."""
     found = checkpoints(paths)
-    box: list[Report] = []
+    box: list[Triaged] = []
 
     async def triage() -> None:
-        """Puts the report aside: asyncio's runner renders a task's result, and a report is large."""
+        """Puts the answer aside: asyncio's runner renders a task's result, and this one is large."""
         total = sum(total_bytes(item) for item in found) if options.deep else 0
         box.append(await triage_all(found, options, progress_line(), BytesLine(total) if total else None))
 
     asyncio.run(triage())
-    [report] = box
-    _write(report, form, output)
-    return 1 if report.fails_on(fail_on) else 0
+    return box[0].report
 
 
 def _write(report: Report, form: str, output: Path | None) -> None:

@@ -116,10 +116,11 @@ def read_directory(
     parts = _tensorflow(root, entries)
     files = list(parts.files) or [read_file(root / name, name) for name in _files_to_read(entries, weights, layout)]
     files += _files_of_layout(root, layout)
+    named = bool(entries & TOKENIZER_FILES) or any(name.endswith((".model", ".tiktoken")) for name in entries)
     checkpoint = Checkpoint(
         path=path,
         root=root,
-        kind="unknown",
+        kind=parts.kind,
         files=tuple(files),
         config=documents.get("config.json"),
         json_files=documents,
@@ -127,12 +128,10 @@ def read_directory(
         problems=(*index_problems, *parts.problems, *unfinished_blobs(root)),
         names=tuple(sorted(entries)),
         sources=_sources(root, entries),
+        layout=with_components(root, layout) if components else layout,
+        tokenizer=read_tokenizer(root, entries) if named else None,
     )
-    checkpoint = replace(checkpoint, layout=with_components(root, layout) if components else layout)
-    checkpoint = replace(checkpoint, kind=parts.kind or _directory_kind(checkpoint))
-    if entries & TOKENIZER_FILES or any(name.endswith((".model", ".tiktoken")) for name in entries):
-        checkpoint = replace(checkpoint, tokenizer=read_tokenizer(root, entries))
-    return checkpoint
+    return checkpoint if parts.kind else replace(checkpoint, kind=_directory_kind(checkpoint))
 
 
 def unfinished_blobs(root: Path) -> tuple[Problem, ...]:

@@ -87,7 +87,7 @@ class FileReport:
 
     def with_problems(self, *problems: Problem) -> FileReport:
         """The same file with further problems."""
-        return replace(self, problems=self.problems + problems)
+        return replace(self, problems=self.problems + problems) if problems else self
 
     @property
     def fatal(self) -> Problem | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
     from tui.core.pace import Pace
+    from tui.loading.worker import EnvironmentInfo
 
 
 _LARGE = 2_000
@@ -110,12 +111,26 @@ def needs_worker(found: list[Checkpoint]) -> bool:
     return any(item.kind in ASKED_KINDS or item.kind in PACKAGED_KINDS or item.pickles for item in found)
 
 
+@dataclass(frozen=True)
+class Triaged:
+    """Every checkpoint's triage, and the environment that was asked."""
+
+    triages: tuple[Triage, ...]
+    environment: EnvironmentInfo | None = None
+
+    @property
+    def report(self) -> Report:
+        """What the outputs are made of."""
+        told, info = tuple([triage.summary for triage in self.triages]), self.environment
+        return Report(told) if info is None else Report(told, info.python, info.packages, info.isolation)
+
+
 async def triage_all(
     found: list[Checkpoint],
     options: Options,
     progress: Callable[[int, int], None] | None = None,
     reading: Pace | None = None,
-) -> Report:
+) -> Triaged:
     """Triage each checkpoint in turn; one worker serves them all. `reading` is told of bytes read by `options.deep`.
 
     What an interrupted run has read is not read again; a run that comes to its end leaves nothing behind.
@@ -137,9 +152,7 @@ async def triage_all(
     finally:
         if worker is not None:
             await worker.close()
-    if info is None:
-        return Report(tuple(triages))
-    return Report(tuple(triages), info.python, info.packages, info.isolation)
+    return Triaged(tuple(triages), info)
 
 
 async def _each(

@@ -305,7 +305,7 @@ def outcome_json(
     loader: str | None = None,
 ) -> dict[str, Any]:
     """The contract's object for `load --json`."""
-    from tui.core.report.model import finding_json
+    from tui.core.report.summary import finding_json
 
     predicted, agrees = agreement(before, outcome, loader)
     error = outcome.error

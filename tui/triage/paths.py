@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.assemble import is_bundle_prefix
 from tui.core.checkpoint import Checkpoint
 from tui.core.diagnosis.make import python_command
 from tui.core.hub_handles import Handle, explain, parse
-from tui.core.scan import scan
+from tui.core.scan import Found, scan
 from tui.core.text import shell
 from tui.errors import UsageError
 from tui.system.hub_cache import is_repository, snapshot, split_revision, stale_lock, tensorflow_module
 
 
-def checkpoints(paths: list[str]) -> list[Checkpoint]:
-    """Every checkpoint below the paths, headers read; raises `UsageError` where a path does not exist."""
-    found: list[Checkpoint] = []
+@dataclass(frozen=True)
+class Nothing:
+    """A directory without any checkpoint, as a row of its own."""
+
+    path: str
+    location: Path
+
+    def read(self) -> Checkpoint:
+        """What lies in it instead."""
+        names: tuple[str, ...] = ()
+        if self.location.is_dir():
+            try:
+                names = tuple(sorted(entry.name for entry in self.location.iterdir()))[:1000]
+            except OSError:
+                names = ()
+        return Checkpoint(self.path, self.location, "unknown", names=names)
+
+
+def found_below(paths: list[str]) -> list[Found | Nothing]:
+    """What a scan finds below the paths, not read yet; raises `UsageError` where a path does not exist."""
+    found: list[Found | Nothing] = []
     for shown in paths:
         path = existing(shown)
-        rows = [row.read() for row in scan(path, shown)]
-        found.extend(rows or [_nothing(path, shown)])
+        found.extend(list(scan(path, shown)) or [Nothing(shown, path)])
     return found
+
+
+def checkpoints(paths: list[str]) -> list[Checkpoint]:
+    """Every checkpoint below the paths, headers read; raises `UsageError` where a path does not exist."""
+    return [row.read() for row in found_below(paths)]
 
 
 def existing(shown: str) -> Path:
@@ -66,14 +89,3 @@ def _module(handle: Handle) -> Path:
         code = f"{wait}; import tensorflow_hub as hub; print(hub.resolve('{handle.url}'))"
         fetch = python_command(code)
     raise UsageError("\n  ".join(said), f"fetch it: {fetch}")
-
-
-def _nothing(path: Path, shown: str) -> Checkpoint:
-    """A directory without any checkpoint, as a row of its own."""
-    names: tuple[str, ...] = ()
-    if path.is_dir():
-        try:
-            names = tuple(sorted(entry.name for entry in path.iterdir()))[:1000]
-        except OSError:
-            names = ()
-    return Checkpoint(shown, path, "unknown", names=names)

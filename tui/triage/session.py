@@ -359,7 +359,7 @@ class Session:
     def report(self) -> Report:
         """Everything found so far."""
         info = self.worker.environment
-        return Report(tuple(self.triages.values()), info.python, info.packages)
+        return Report(tuple([triage.summary for triage in self.triages.values()]), info.python, info.packages)
 
     async def close(self) -> None:
         """End the worker."""

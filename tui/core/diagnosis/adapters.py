@@ -37,10 +37,6 @@ def _loaded(checkpoint: Checkpoint) -> list[Tensor]:
     return []
 
 
-def _is_adapter(evidence: Evidence) -> bool:
-    return evidence.checkpoint.kind == "adapter"
-
-
 def _pairs(tensors: list[Tensor]) -> dict[str, dict[str, Tensor]]:
     """Tensors by module, then by part (`lora_A`, `lora_B`, …)."""
     out: dict[str, dict[str, Tensor]] = {}
@@ -54,7 +50,7 @@ def _pairs(tensors: list[Tensor]) -> dict[str, dict[str, Tensor]]:
 def no_weights(evidence: Evidence) -> Iterator[Finding]:
     """A config without the file that goes with it."""
     checkpoint = evidence.checkpoint
-    if not _is_adapter(evidence) or {"adapter_model.safetensors", "adapter_model.bin"} & set(checkpoint.names):
+    if {"adapter_model.safetensors", "adapter_model.bin"} & set(checkpoint.names):
         return
     others = [file.name for file in checkpoint.files]
     yield finding(
@@ -66,8 +62,6 @@ def no_weights(evidence: Evidence) -> Iterator[Finding]:
 
 def base_model(evidence: Evidence) -> Iterator[Finding]:
     """An adapter is no model: which base it needs, and whether that is on this machine."""
-    if not _is_adapter(evidence):
-        return
     name = _config(evidence.checkpoint).get("base_model_name_or_path")
     shown = printable(str(name), 200) if name else "none"
     here = evidence.base
@@ -90,7 +84,7 @@ def empty(evidence: Evidence) -> Iterator[Finding]:
     """No tensors, or tensors without elements: nothing was gathered before the save."""
     checkpoint = evidence.checkpoint
     files = [file for file in checkpoint.files if file.name.startswith("adapter_model.") and file.fatal is None]
-    if not _is_adapter(evidence) or not files:
+    if not files:
         return
     tensors = _loaded(checkpoint)
     hollow = [tensor for tensor in tensors if tensor.numel == 0]
@@ -106,8 +100,6 @@ def empty(evidence: Evidence) -> Iterator[Finding]:
 
 def ranks(evidence: Evidence) -> Iterator[Finding]:
     """Ranks in the file that differ from the config's `r`."""
-    if not _is_adapter(evidence):
-        return
     config = _config(evidence.checkpoint)
     rank = config.get("r")
     if type(rank) is not int:
@@ -156,7 +148,7 @@ def _endings(name: str) -> list[str]:
 
 def against_base(evidence: Evidence) -> Iterator[Finding]:
     """Shapes that the base model's tensors do not have: another base, another version, resized embeddings."""
-    if not _is_adapter(evidence) or evidence.base is None:
+    if evidence.base is None:
         return
     base: dict[str, tuple[int, ...]] = {}
     for tensor in evidence.base.tensors:
@@ -212,8 +204,6 @@ def _embeddings(evidence: Evidence, base: dict[str, tuple[int, ...]]) -> Iterato
 
 def targets(evidence: Evidence) -> Iterator[Finding]:
     """Modules that the config targets and the file has nothing for."""
-    if not _is_adapter(evidence):
-        return
     wanted = _config(evidence.checkpoint).get("target_modules")
     pairs = _pairs(_loaded(evidence.checkpoint))
     if not isinstance(wanted, list) or not pairs:

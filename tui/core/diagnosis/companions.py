@@ -98,11 +98,7 @@ def layer_gap(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     if checkpoint.kind != "transformers":
         return
-    rows: dict[str, set[int]] = {}
-    for tensor in checkpoint.tensors:
-        match = _LAYER.search(tensor.name)
-        if match is not None:
-            rows.setdefault(tensor.name[: match.start() + 1], set()).add(int(match[1]))
+    rows = _layers([tensor.name for tensor in checkpoint.tensors])
     for stem, numbers in rows.items():
         gap = sorted(set(range(max(numbers) + 1)) - numbers)
         if len(numbers) > 1 and gap and len(gap) < len(numbers):
@@ -111,6 +107,20 @@ def layer_gap(evidence: Evidence) -> Iterator[Finding]:
                 [f"{printable(stem, 80)}: up to {max(numbers)}, absent: {listing([str(item) for item in gap], 8)}"],
             )
             return
+
+
+def _layers(names: list[str]) -> dict[str, set[int]]:
+    """The numbers of each row of layers, by what its names begin with; of rows within rows the outermost."""
+    rows: dict[str, set[int]] = {}
+    last = "\n"
+    for name in names:
+        if name.startswith(last):  # a layer's tensors mostly stand together
+            continue
+        match = _LAYER.search(name)
+        if match is not None:
+            last = name[: match.end()]
+            rows.setdefault(name[: match.start() + 1], set()).add(int(match[1]))
+    return rows
 
 
 def no_tensors(evidence: Evidence) -> Iterator[Finding]:
@@ -159,8 +169,5 @@ def delta(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-RULES = (
-    processor, chat_template, remote_tokenizer, sentencepiece, layer_gap, no_tensors, incomplete, old_weight_norm,
-    several_tokens, delta,
-)  # fmt: skip
-"""In the order in which they are asked."""
+ALWAYS = (processor, layer_gap, no_tensors, incomplete, delta)
+"""Those that look at any checkpoint."""

@@ -155,7 +155,7 @@ def merges_as_pairs(evidence: Evidence) -> Iterator[Finding]:
 
 
 RULES = (
-    pickled_weights, eight_bits, saved_by_newer, rope_scaling, backend_class, sixteen_as_thirty_two, no_format_entry,
-    zip_under_old_torch, cpu_only, merges_as_pairs,
+    pickled_weights, eight_bits, saved_by_newer, rope_scaling, backend_class, no_format_entry, zip_under_old_torch,
+    cpu_only, merges_as_pairs,
 )  # fmt: skip
-"""In the order in which they are asked."""
+"""Those that hold the environment's versions against the files, in the order in which they are asked."""

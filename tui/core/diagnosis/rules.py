@@ -1,126 +1,19 @@
-"""All rules, in the order in which causes hide their consequences, and the verdict they lead to."""
+"""From evidence to findings and to the verdict they lead to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from tui.core.diagnosis import (
-    adapters,
-    classes,
-    companions,
-    config,
-    deep,
-    environment,
-    files,
-    gguf,
-    keras,
-    keys,
-    layouts,
-    machine,
-    pickles,
-    quantization,
-    tensorflow,
-    tokenizer,
-)  # fmt: skip
-from tui.core.diagnosis.evidence import Evidence, Finding, order
+from tui.core.diagnosis.evidence import order
+from tui.core.diagnosis.groups import GROUPS
 from tui.core.diagnosis.make import finding
 from tui.core.text import printable
 
-Rule = Callable[[Evidence], Iterator[Finding]]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-RULES: tuple[Rule, ...] = (
-    files.damaged,
-    files.misnamed,
-    files.no_weights,
-    files.nothing,
-    files.index_against_shards,
-    files.empty_tensors,
-    pickles.levels,
-    pickles.code_needed,
-    pickles.torchscript,
-    pickles.training,
-    pickles.devices,
-    pickles.class_drift,
-    config.missing_config,
-    config.no_model_type,
-    config.loader_stops,
-    config.unexpected_values,
-    config.unknown_keys,
-    keys.random_model,
-    keys.mismatched,
-    keys.conversion,
-    keys.partly_missing,
-    keys.expert_gaps,
-    tokenizer.vocabulary_missing,
-    tokenizer.vocabulary_not_read,
-    tokenizer.raises,
-    tokenizer.larger_than_embedding,
-    tokenizer.smaller_than_embedding,
-    tokenizer.case,
-    tokenizer.special_ids,
-    tokenizer.absent,
-    gguf.no_gguf,
-    gguf.architecture,
-    gguf.vocabulary,
-    gguf.head_size,
-    gguf.truncated_adapter,
-    adapters.no_weights,
-    adapters.empty,
-    adapters.ranks,
-    adapters.against_base,
-    adapters.targets,
-    adapters.base_model,
-    layouts.components,
-    layouts.modules,
-    layouts.unfinished_step,
-    layouts.deepspeed,
-    layouts.merged_without_embedding,
-    layouts.distributed,
-    layouts.megatron,
-    layouts.consolidated,
-    layouts.shards,
-    quantization.unknown_type,
-    quantization.leftover,
-    quantization.packages,
-    quantization.group_size,
-    quantization.companions,
-    quantization.packed_as_plain,
-    quantization.file_name,
-    *deep.RULES,
-    *companions.RULES,
-    *environment.RULES,
-    *classes.RULES,
-    tensorflow.hub_v1,
-    tensorflow.not_callable,
-    tensorflow.several_graphs,
-    tensorflow.ops,
-    tensorflow.newer_writer,
-    tensorflow.python_ops,
-    tensorflow.variables,
-    tensorflow.checkpoint_alone,
-    tensorflow.inputs,
-    tensorflow.packages,
-    tensorflow.keras_loader,
-    keras.custom,
-    keras.lambdas,
-    keras.skew,
-    keras.weights_only,
-    keras.no_signature,
-    machine.no_framework,
-    machine.no_reader,
-    machine.not_asked,
-    machine.memory,
-    machine.optimizer_state,
-    machine.outcome,
-)
-
-_COMPLETE = frozenset(
-    {
-        "safetensors", "torch", "lightning", "pickle", "torchscript", "gguf", "onnx", "numpy", "keras",
-        "tensorflow_saved_model", "tensorflow_hub_module", "tensorflow_checkpoint",
-    }
-)  # fmt: skip
-"""Kinds whose own checks are complete once their readers are."""
+    from tui.core.diagnosis.evidence import Evidence, Finding
+    from tui.core.diagnosis.groups import Rule
 
 _CHECKED = frozenset(
     {
@@ -176,20 +69,21 @@ _CAUSES: dict[str, tuple[str, ...]] = {
 def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
     """Findings, what to do first on top; a rule that raises becomes a finding itself."""
     found: list[Finding] = []
-    for rule in RULES:
-        try:
-            found.extend(rule(evidence))
-        except Exception as error:  # the seam to a rule: a defect of ours must not hide the others' findings
-            found.append(
-                finding(
-                    "file-unreadable",
-                    [f"rule {rule.__name__}: {type(error).__name__}: {printable(str(error), 200)}"],
-                    title="A check could not be made",
-                    severity="info",
-                )
-            )
+    for group in GROUPS:
+        if group.applies(evidence):
+            for rule in group.rules:
+                found.extend(_asked(rule, evidence))
     found.extend(_unexplained(evidence, found))
     return tuple(sorted(_without_consequences(found), key=order))
+
+
+def _asked(rule: Rule, evidence: Evidence) -> list[Finding]:
+    """What one rule finds."""
+    try:
+        return list(rule(evidence))
+    except Exception as error:  # the seam to a rule: a defect of ours must not hide the others' findings
+        words = f"rule {rule.__name__}: {type(error).__name__}: {printable(str(error), 200)}"
+        return [finding("file-unreadable", [words], title="A check could not be made", severity="info")]
 
 
 def _without_consequences(found: list[Finding]) -> list[Finding]:

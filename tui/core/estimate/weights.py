@@ -111,12 +111,13 @@ def bits_of(target: str) -> int:
 def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     """Every tensor's fate under `dtype`, each shared storage once."""
     target = target_dtype(checkpoint, dtype)
-    config = checkpoint.settings
-    method = _method(config)
+    method = _method(checkpoint.settings)
     tensors = tuple([tensor for tensor in distinct(checkpoint.tensors) if tensor.role != "optimizer"])
     dequantized = device == "cpu" and method in ("fp8", "mxfp4")
     stacks = _stacks(tensors)
     kept = _kept_dtypes(tensors, target) if not dequantized else frozenset()
+    if not stacks and kept.issuperset([tensor.dtype for tensor in tensors]):
+        return _as_stored(tensors, target, method)
     loaded = cast = fused = copied = largest = expert = normed = 0
     groups: dict[Stack, int] = {}
     first: dict[Stack, str] = {}
@@ -156,6 +157,21 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
         largest=largest,
         quantized=method,
         dequantized=dequantized,
+    )
+
+
+def _as_stored(tensors: tuple[Tensor, ...], target: str, method: str) -> Weights:
+    """The weights of a model that the loader neither casts nor stacks nor unpacks."""
+    sizes = [tensor.nbytes for tensor in tensors]
+    return Weights(
+        target=target,
+        loaded=sum(sizes),
+        stored=stored_bytes(tensors),
+        parameters=parameter_count(tensors),
+        by_dtype=bytes_by_dtype(tensors),
+        normed=sum([tensor.nbytes for tensor in tensors if tensor.name.endswith(_NORMED)]),
+        largest=max(sizes, default=0),
+        quantized=method,
     )
 
 

@@ -9,7 +9,8 @@ from tui.core.report.words import SYMBOLS, headline
 from tui.core.text import printable
 
 if TYPE_CHECKING:
-    from tui.core.report.model import Report, Triage
+    from tui.core.report.model import Report
+    from tui.core.report.summary import Summary
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;"
@@ -22,7 +23,7 @@ _STYLE = (
 
 def render(report: Report) -> str:
     """The page."""
-    body = "".join(_checkpoint(triage) for triage in report.triages)
+    body = "".join(_checkpoint(summary) for summary in report.checkpoints)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Checkpoint triage</title>'
         f"<style>{_STYLE}</style></head><body><h1>Checkpoint triage</h1>{body}</body></html>\n"
@@ -33,7 +34,7 @@ def _text(value: str, limit: int = 600) -> str:
     return escape(printable(value, limit))
 
 
-def _checkpoint(triage: Triage) -> str:
+def _checkpoint(summary: Summary) -> str:
     items = "".join(
         f"<li><strong>{item.severity}</strong> {_text(item.title)} <code>{item.rule}</code>"
         f"<ul>{''.join(f'<li>{_text(line)}</li>' for line in item.evidence)}</ul>"
@@ -44,9 +45,8 @@ def _checkpoint(triage: Triage) -> str:
             else ""
         )
         + "</li>"
-        for item in triage.findings
+        for item in summary.findings
     )
-    title = f"{SYMBOLS[triage.verdict]} {triage.verdict}: {_text(triage.checkpoint.path)}"
-    return (
-        f'<section class="{triage.verdict}"><h2>{title}</h2><p>{_text(headline(triage))}</p><ul>{items}</ul></section>'
-    )
+    title = f"{SYMBOLS[summary.verdict]} {summary.verdict}: {_text(summary.path)}"
+    head = f"<h2>{title}</h2><p>{_text(headline(summary))}</p>"
+    return f'<section class="{summary.verdict}">{head}<ul>{items}</ul></section>'

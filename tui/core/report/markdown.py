@@ -9,7 +9,8 @@ from tui.core.report.words import SYMBOLS, headline
 from tui.core.text import printable
 
 if TYPE_CHECKING:
-    from tui.core.report.model import Report, Triage
+    from tui.core.report.model import Report
+    from tui.core.report.summary import Summary
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 
@@ -17,8 +18,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 def render(report: Report) -> str:
     """A heading per checkpoint, a list per finding, commands as code."""
     parts = ["# Checkpoint triage", ""]
-    for triage in report.triages:
-        parts.extend(_checkpoint(triage))
+    for summary in report.checkpoints:
+        parts.extend(_checkpoint(summary))
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -35,14 +36,14 @@ def _code(text: str) -> str:
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
-def _checkpoint(triage: Triage) -> list[str]:
+def _checkpoint(summary: Summary) -> list[str]:
     lines = [
-        f"## {SYMBOLS[triage.verdict]} {triage.verdict}: {_escape(triage.checkpoint.path)}",
+        f"## {SYMBOLS[summary.verdict]} {summary.verdict}: {_escape(summary.path)}",
         "",
-        _escape(headline(triage)),
+        _escape(headline(summary)),
         "",
     ]
-    for item in triage.findings:
+    for item in summary.findings:
         lines += [f"- **{item.severity}** {_escape(item.title)} ({item.rule})"]
         lines += [f"  - {_escape(line)}" for line in item.evidence]
         lines += [f"  - cause: {_escape(item.cause)}"] if item.cause else []

@@ -1,13 +1,15 @@
-"""What a triage found: the one source of every output."""
+"""What a triage found, and the report made of many: the one source of every output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui import __version__
 from tui.core.checkpoint import LEVELS, Checkpoint
 from tui.core.diagnosis.rules import diagnose, verdict
+from tui.core.report.summary import Safety, Summary, summary_json
 
 if TYPE_CHECKING:
     from tui.core.compare import Comparison
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Triage:
-    """One checkpoint with its verdict and findings."""
+    """One checkpoint with its verdict and findings, and everything that led to them."""
 
     checkpoint: Checkpoint
     verdict: str
@@ -31,14 +33,41 @@ class Triage:
         """The class that the verdict speaks of."""
         if self.comparison is not None and self.comparison.model_class is not None:
             return self.comparison.model_class
-        config = self.checkpoint.settings
-        names = config.get("architectures")
+        names = self.checkpoint.settings.get("architectures")
         return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
     @property
     def worst(self) -> str:
         """The severity of the worst finding, empty where there is none."""
         return self.findings[0].severity if self.findings else ""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What a report says of it."""
+        checkpoint = self.checkpoint
+        count = len(checkpoint.tensors)
+        return Summary(
+            path=checkpoint.path,
+            kind=checkpoint.kind,
+            verdict=self.verdict,
+            basis=self.basis,
+            model_class=self.model_class,
+            tensors=count or None,
+            parameters=checkpoint.parameters if count else None,
+            bytes=checkpoint.bytes,
+            findings=self.findings,
+            safety=_safety(checkpoint),
+            is_file=checkpoint.is_file,
+            has_files=bool(checkpoint.files),
+        )
+
+
+def _safety(checkpoint: Checkpoint) -> Safety | None:
+    """The worst level among its pickles, `None` where it holds none."""
+    if not checkpoint.pickles:
+        return None
+    worst = max((pickle.level for _, pickle in checkpoint.pickles), key=LEVELS.index)
+    return Safety(worst, tuple(dict.fromkeys(name for _, pickle in checkpoint.pickles for name in pickle.unlisted)))
 
 
 def triage_of(evidence: Evidence) -> Triage:
@@ -52,7 +81,7 @@ def triage_of(evidence: Evidence) -> Triage:
 class Report:
     """A whole run of `check`."""
 
-    triages: tuple[Triage, ...] = ()
+    checkpoints: tuple[Summary, ...] = ()
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     isolation: str = ""
@@ -60,48 +89,12 @@ class Report:
 
     def count(self, word: str) -> int:
         """How many checkpoints have this verdict."""
-        return sum(1 for triage in self.triages if triage.verdict == word)
+        return sum(1 for item in self.checkpoints if item.verdict == word)
 
     def fails_on(self, level: str) -> bool:
         """Whether a finding at or above `level` (`error`, `warning`, `never`) is there."""
         wanted = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[level]
-        return any(item.severity in wanted for triage in self.triages for item in triage.findings)
-
-
-def finding_json(item: Finding) -> dict[str, Any]:
-    """A finding as the contract has it."""
-    return {
-        "rule": item.rule,
-        "severity": item.severity,
-        "title": item.title,
-        "file": item.file,
-        "evidence": list(item.evidence),
-        "cause": item.cause,
-        "fix": list(item.fix),
-        "confidence": item.confidence,
-    }
-
-
-def triage_json(triage: Triage) -> dict[str, Any]:
-    """A checkpoint as the contract has it."""
-    checkpoint = triage.checkpoint
-    readable = bool(checkpoint.tensors)
-    out: dict[str, Any] = {
-        "path": checkpoint.path,
-        "kind": checkpoint.kind,
-        "verdict": triage.verdict,
-        "basis": triage.basis,
-        "model_class": triage.model_class,
-        "tensors": len(checkpoint.tensors) if readable else None,
-        "parameters": checkpoint.parameters if readable else None,
-        "bytes": checkpoint.bytes,
-        "findings": [finding_json(item) for item in triage.findings],
-    }
-    if checkpoint.pickles:
-        worst = max((pickle.level for _, pickle in checkpoint.pickles), key=LEVELS.index)
-        names = dict.fromkeys(name for _, pickle in checkpoint.pickles for name in pickle.unlisted)
-        out["safety"] = {"level": worst, "globals": list(names)}
-    return out
+        return any(found.severity in wanted for item in self.checkpoints for found in item.findings)
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -110,5 +103,5 @@ def report_json(report: Report) -> dict[str, Any]:
         "schema": 1,
         "tool": {"name": "ckptriage", "version": __version__},
         "environment": {"python": report.python, "packages": report.packages, "isolation": report.isolation or None},
-        "checkpoints": [triage_json(triage) for triage in report.triages],
+        "checkpoints": [summary_json(item) for item in report.checkpoints],
     }

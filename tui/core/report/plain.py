@@ -11,17 +11,18 @@ from tui.core.text import bytes_size, count_of, middle, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tui.core.report.model import Report, Triage
+    from tui.core.report.model import Report
+    from tui.core.report.summary import Summary
 
 
 def render(report: Report) -> str:
     """The whole report; every line is safe to print."""
     lines: list[str] = []
-    for triage in report.triages:
-        lines.extend(_checkpoint(triage))
+    for summary in report.checkpoints:
+        lines.extend(_checkpoint(summary))
     lines.append("")
     lines.extend(_worst_first(report))
-    lines.extend(summary(report))
+    lines.extend(totals(report))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -30,30 +31,26 @@ _MOST = 20
 
 def _worst_first(report: Report) -> Iterator[str]:
     """A line for each cause where several checkpoints have one: the end of a long report is what a terminal shows."""
-    found = digest(report.triages)
-    if len({triage.checkpoint.path for triage, _ in found}) < 2:
+    found = digest(report.checkpoints)
+    if len({summary.path for summary, _ in found}) < 2:
         return
     yield "what to do first:"
-    room = min(max(len(triage.checkpoint.path) for triage, _ in found[:_MOST]), 60)
-    for triage, item in found[:_MOST]:
-        symbol = SYMBOLS[triage.verdict]
-        path = middle(printable(triage.checkpoint.path), room)
+    room = min(max(len(summary.path) for summary, _ in found[:_MOST]), 60)
+    for summary, item in found[:_MOST]:
+        symbol = SYMBOLS[summary.verdict]
+        path = middle(printable(summary.path), room)
         yield f"  {symbol} {path:<{room}}  {printable(item.title, 160)}  [{item.rule}]"
     if len(found) > _MOST:
         yield f"  and {len(found) - _MOST:,} more"
     yield ""
 
 
-def _checkpoint(triage: Triage) -> Iterator[str]:
-    checkpoint = triage.checkpoint
-    yield f"{SYMBOLS[triage.verdict]} {triage.verdict:<9} {printable(checkpoint.path, 240)}"
-    size = (
-        f"{count_of(len(checkpoint.tensors), 'tensor')}, {bytes_size(checkpoint.bytes)}"
-        if checkpoint.files
-        else "no weights"
-    )
-    yield f"    {printable(headline(triage))}  ({checkpoint.kind}, {size})"
-    for item in triage.findings:
+def _checkpoint(summary: Summary) -> Iterator[str]:
+    yield f"{SYMBOLS[summary.verdict]} {summary.verdict:<9} {printable(summary.path, 240)}"
+    held = count_of(summary.tensors, "tensor") if summary.tensors is not None else "no tensors read"
+    size = f"{held}, {bytes_size(summary.bytes)}" if summary.has_files else "no weights"
+    yield f"    {printable(headline(summary))}  ({summary.kind}, {size})"
+    for item in summary.findings:
         yield f"    {SEVERITY_SYMBOLS[item.severity]} {printable(item.title, 240)}  [{item.rule}]"
         if item.severity == "info":
             continue
@@ -65,10 +62,10 @@ def _checkpoint(triage: Triage) -> Iterator[str]:
             yield from (f"             {text}" for text in rest)
 
 
-def summary(report: Report) -> Iterator[str]:
+def totals(report: Report) -> Iterator[str]:
     """The last lines: how many of each, and which environment was asked."""
     counts = ", ".join(f"{report.count(word)} {word}" for word in SYMBOLS if report.count(word))
-    yield f"{count_of(len(report.triages), 'checkpoint')}: {counts or 'none'}"
+    yield f"{count_of(len(report.checkpoints), 'checkpoint')}: {counts or 'none'}"
     asked = {name: report.packages[name] for name in ("torch", "transformers") if name in report.packages}
     if report.python:
         named = " · ".join(f"{name} {version}" for name, version in asked.items()) or "without torch and transformers"

@@ -17,7 +17,7 @@ _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
 def sarif(report: Report) -> dict[str, Any]:
     """One run; each finding a result, each rule it uses described."""
-    used = sorted({item.rule for triage in report.triages for item in triage.findings})
+    used = sorted({item.rule for summary in report.checkpoints for item in summary.findings})
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -45,10 +45,10 @@ def _rule(name: str) -> dict[str, Any]:
 
 def _results(report: Report) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
-    for triage in report.triages:
-        for item in triage.findings:
-            base = PurePath(triage.checkpoint.path)
-            where = base / item.file if item.file and not triage.checkpoint.is_file else base
+    for summary in report.checkpoints:
+        for item in summary.findings:
+            base = PurePath(summary.path)
+            where = base / item.file if item.file and not summary.is_file else base
             text = ". ".join([item.title, *item.evidence[:3]])
             out.append(
                 {

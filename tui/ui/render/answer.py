@@ -27,13 +27,13 @@ def answer(triage: Triage | None, width: int, pending: bool) -> list[Line]:
     if triage is None:
         return [line(span("pick a checkpoint in the tree: its verdict, cause and fix stand here", "dim")), BLANK, BLANK]
     style = VERDICT_STYLE[triage.verdict]
-    words = headline(triage)
+    words = headline(triage.summary)
     if pending and triage.verdict in ("unknown", "loads"):
         words, style = "files read; asking the loader …", "dim"
     first = line(
         span(f"{SYMBOLS[triage.verdict]} ", style), span(words, style), "  ", span(triage.checkpoint.kind, "dim")
     )
-    cause, fix = cause_line(triage), fix_line(triage)
+    cause, fix = cause_line(triage.summary), fix_line(triage.summary)
     return [
         first,
         line("  ", span(middle(printable(cause), max(width - 3, 10)))) if cause else _size(triage),
@@ -130,19 +130,19 @@ def overview(triage: Triage, width: int) -> list[Line]:
 
 def below(folder: str, triages: Sequence[Triage], width: int, pending: int) -> Sequence[Line]:
     """A line for each cause below a directory, what to do first on top; enter goes to its checkpoint."""
-    found = digest(triages)
+    found = digest([triage.summary for triage in triages])
     if not found:
         return [line(span(*_no_cause(triages, pending)))]
-    names = {triage.checkpoint.path: os.path.relpath(triage.checkpoint.path, folder) for triage, _ in found}
+    names = {summary.path: os.path.relpath(summary.path, folder) for summary, _ in found}
     room = min(max((len(name) for name in names.values()), default=0), max(width // 3, 12))
 
     def make(index: int) -> Line:
-        triage, item = found[index]
-        path = middle(printable(names[triage.checkpoint.path]), room)
+        summary, item = found[index]
+        path = middle(printable(names[summary.path]), room)
         words = middle(printable(item.title), max(width - room - 5, 12))
-        style = VERDICT_STYLE[triage.verdict]
-        row = line(span(f"{SYMBOLS[triage.verdict]} ", style), span(f"{path:<{room}}  ", "key"), span(words))
-        return replace(row, target=triage.checkpoint.path, copy=item.fix[0] if item.fix else "")
+        style = VERDICT_STYLE[summary.verdict]
+        row = line(span(f"{SYMBOLS[summary.verdict]} ", style), span(f"{path:<{room}}  ", "key"), span(words))
+        return replace(row, target=summary.path, copy=item.fix[0] if item.fix else "")
 
     return Lazy(len(found), make)
 

@@ -312,7 +312,7 @@ class Deeds(Comparing, Downloading, Metering, Verifying):
         row = getattr(self.focused, "current", None)
         text = row.copy or row.text.strip() if row is not None else ""
         if not text and self.triage is not None:
-            text = fix_line(self.triage) or str(self.triage.checkpoint.path)
+            text = fix_line(self.triage.summary) or str(self.triage.checkpoint.path)
         if not text:
             return
         text = printable(text, None)
