@@ -222,7 +222,7 @@ class Checkpoint:
     is_file: bool = False
     layout: Layout | None = None
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """The values of config.json, empty where it is absent, broken or no object."""
         return self.config.mapping if self.config is not None else {}

@@ -143,10 +143,12 @@ def _sentence_transformers(root: Path, names: frozenset[str], documents: Mapping
 
 def _deepspeed(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
     """A run's directory (`latest`, `global_stepN`), or one step of it."""
-    steps = [name for name in _directories(root, names) if _STEP.match(name)]
     ranks = [match for name in names if (match := _ZERO.match(name))]
     models = [name for name in names if _MODEL_STATES.match(name)]
-    if not ranks and not models and not (steps and names & {"latest", "zero_to_fp32.py"}):
+    if not ranks and not models and not names & {"latest", "zero_to_fp32.py"}:
+        return None
+    steps = [name for name in _directories(root, names) if _STEP.match(name)]
+    if not ranks and not models and not steps:
         return None
     facts: dict[str, Any] = {"steps": steps, "latest": _latest(root, names)}
     if not ranks and not models:

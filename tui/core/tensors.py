@@ -87,7 +87,7 @@ def bytes_of(dtype: str, shape: tuple[int, ...]) -> int | None:
 
 def distinct(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The first of all tensors that share a storage: tied weights are held once."""
-    if not any(tensor.storage for tensor in tensors):
+    if {tensor.storage for tensor in tensors} <= {""}:
         return tensors
     seen: set[tuple[str, str]] = set()
     kept: list[Tensor] = []
@@ -107,7 +107,9 @@ def stored_bytes(tensors: tuple[Tensor, ...]) -> int:
 
 def parameter_count(tensors: tuple[Tensor, ...]) -> int:
     """Elements in `tensors`, each shared storage once, state of a training run not counted."""
-    counted = tuple([tensor for tensor in tensors if tensor.role not in STATE_ROLES])
+    counted = tensors
+    if not {tensor.role for tensor in tensors} <= {""}:
+        counted = tuple([tensor for tensor in tensors if tensor.role not in STATE_ROLES])
     return sum([prod(tensor.shape) for tensor in distinct(counted)])
 
 

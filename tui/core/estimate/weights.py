@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tui.core.estimate.numbers import Config, text_config
-from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, bytes_by_dtype, distinct, parameter_count, stored_bytes
+from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, bytes_by_dtype, distinct, stored_bytes
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -117,7 +117,7 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     stacks = _stacks(tensors)
     kept = _kept_dtypes(tensors, target) if not dequantized else frozenset()
     if not stacks and kept.issuperset([tensor.dtype for tensor in tensors]):
-        return _as_stored(tensors, target, method)
+        return _as_stored(tensors, target, method, checkpoint.parameters)
     loaded = cast = fused = copied = largest = expert = normed = 0
     groups: dict[Stack, int] = {}
     first: dict[Stack, str] = {}
@@ -145,7 +145,7 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
         target=target,
         loaded=loaded,
         stored=stored_bytes(tensors),
-        parameters=parameter_count(tensors),
+        parameters=checkpoint.parameters,
         by_dtype=bytes_by_dtype(tensors),
         cast=cast,
         fused=fused,
@@ -160,14 +160,15 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     )
 
 
-def _as_stored(tensors: tuple[Tensor, ...], target: str, method: str) -> Weights:
+def _as_stored(tensors: tuple[Tensor, ...], target: str, method: str, parameters: int) -> Weights:
     """The weights of a model that the loader neither casts nor stacks nor unpacks."""
     sizes = [tensor.nbytes for tensor in tensors]
+    total = sum(sizes)
     return Weights(
         target=target,
-        loaded=sum(sizes),
-        stored=stored_bytes(tensors),
-        parameters=parameter_count(tensors),
+        loaded=total,
+        stored=total,
+        parameters=parameters,
         by_dtype=bytes_by_dtype(tensors),
         normed=sum([tensor.nbytes for tensor in tensors if tensor.name.endswith(_NORMED)]),
         largest=max(sizes, default=0),
