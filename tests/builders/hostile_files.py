@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import struct
+import tempfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.builders.checkpoints import header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MARK = "c4n4ry"
 """In every sequence below, so that one search finds any that came through."""
@@ -74,6 +75,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "many.safetensors": lambda: _many(100_000),
     "evil.safetensors": lambda: _safetensors(_named(EVIL, EVIL), bytes(4)),
     "long-name.safetensors": lambda: _safetensors(_named("n" * 1_000_000, "v" * 2_000_000), bytes(4)),
+    "header-over-limit.safetensors": lambda: _safetensors(b"{}" + b" " * 99_999_999),
+    "header-of-spaces.safetensors": lambda: _safetensors(b"{}" + b" " * 99_999_998),
+    "outside.h5": lambda: _outside(),
     "members.zip.pt": lambda: _members(60_000),
     "count.gguf": lambda: _gguf(2**64 - 1, 0),
     "pairs.gguf": lambda: _gguf(0, 2**63),
@@ -99,6 +103,21 @@ FILES: dict[str, Callable[[], bytes]] = {
     "map.msgpack": lambda: b"\xdf\xff\xff\xff\xff",
 }  # fmt: skip
 """Single files."""
+
+
+def _outside() -> bytes:
+    """A dataset whose values lie in another file, and one that is a view of it: h5py reads both without a word."""
+    import h5py
+
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "outside.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("raw", (64,), dtype="u1", external=[("/etc/passwd", 0, 64)])
+            view = h5py.VirtualLayout(shape=(64,), dtype="u1")
+            view[:] = h5py.VirtualSource("/etc/passwd", "raw", shape=(64,))
+            file.create_virtual_dataset("view", view)
+            file["link"] = h5py.ExternalLink("/etc/passwd", "/")
+        return path.read_bytes()
 
 
 def _members(count: int) -> bytes:

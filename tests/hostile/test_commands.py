@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -16,7 +17,13 @@ import pytest
 from tests.builders.hostile_files import FILES, JSON, MARK, write_directories, write_files
 from tests.builders.hostile_pickles import COMMAND, EVIL, RUNS, exhausting
 from tests.conftest import SAMPLES
+from tui.cli.compare import to_text
 from tui.cli.main import run
+from tui.core.comparison_words import to_json
+from tui.core.json_text import dumps
+from tui.loading.worker import Worker
+from tui.triage.ask import Asker
+from tui.triage.paths import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SECONDS = 5.0
@@ -102,7 +109,10 @@ def test_what_runs_code_is_never_clean_and_never_run(tmp_path: Path, name: str) 
 def test_what_exhausts_is_answered(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(exhausting()[name])
-    _every_command(path)
+    _command("check", "--files-only", str(path))  # what costs is the reading, which all formats share
+    _command("inspect", "--json", str(path))
+    _command("memory", "--no-probe", str(path))
+    _command("diff", str(path), str(SAMPLES / "bert-ner"))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -138,6 +148,45 @@ def test_all_of_it_in_one_tree(tmp_path: Path) -> None:
         found = ACTS.search(text)
         assert found is None, text[max(found.start() - 60, 0) : found.end() + 60]
         assert form in ("json", "sarif") or f"\x1b]0;{MARK}" not in text
+
+
+@pytest.mark.loader
+async def test_the_comparison_of_any_of_them_is_answered(tmp_path: Path) -> None:
+    """By one warm worker, as in the app, and written as the command writes it."""
+    place = tmp_path / "all"
+    place.mkdir()
+    for name, data in {**RUNS, **exhausting()}.items():
+        (place / name).write_bytes(data)
+    files = {*write_files(place), *place.iterdir()}
+    worker = Worker()
+    try:
+        asker = Asker(worker)
+        await worker.ready()
+        found = checkpoints([str(path) for path in sorted({*files, *write_directories(place)})])
+        assert len(found) > 100
+        for checkpoint in found:
+            comparison = await asyncio.wait_for(asker.compare(checkpoint), 60)
+            assert not comparison.loads, checkpoint.path
+            for text in (to_text(comparison, checkpoint), dumps(to_json(comparison, checkpoint.path))):
+                acting = ACTS.search(text)
+                assert acting is None, (checkpoint.path, text[max(acting.start() - 60, 0) : acting.end() + 60])
+    finally:
+        await worker.close()
+    assert list(tmp_path.rglob("canary")) == []
+
+
+@pytest.mark.loader
+@pytest.mark.parametrize("name", ["eval.pkl", "evil.safetensors", "evil-config"])
+def test_the_command_compare(tmp_path: Path, name: str) -> None:
+    place = tmp_path / "all"
+    place.mkdir()
+    write_directories(place)
+    write_files(place)
+    (place / "eval.pkl").write_bytes(RUNS["eval.pkl"])
+    code, said = _command("compare", str(place / name))
+    assert (code, bool(said)) == (1, True)
+    _, said = _command("compare", "--json", str(place / name))
+    assert json.loads(said)["loads"] is False
 
 
 SEVERAL = ("memo.pkl", "torch-first.pt", "torch-legacy.pt")

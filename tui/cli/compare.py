@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
 
 
+_PROBLEMS = 4
+"""Broken files that are named above the comparison."""
+
+
 @click.command("compare")
 @click.argument("path")
 @class_option
@@ -62,7 +66,7 @@ def command(
     if as_json:
         write_json(to_json(comparison, checkpoint.path))
     else:
-        write_text(to_text(comparison, checkpoint.path))
+        write_text(to_text(comparison, checkpoint))
     differs = comparison.missing or comparison.unexpected or comparison.mismatched
     return 0 if comparison.loads and not differs else 1
 
@@ -94,9 +98,15 @@ async def _ask(
         await worker.close()
 
 
-def to_text(comparison: Comparison, path: str) -> str:
-    """The comparison for reading: the answer, the fields, then the differences folded."""
-    lines = [f"{printable(path, 240)}  {comparison.model_class or 'no class'}  ({comparison.source})"]
+def to_text(comparison: Comparison, checkpoint: Checkpoint) -> str:
+    """The comparison for reading: the answer, what the files are broken by, the fields, the differences folded."""
+    lines = [f"{printable(checkpoint.path, 240)}  {comparison.model_class or 'no class'}  ({comparison.source})"]
+    broken = [problem for problem in checkpoint.all_problems() if problem.fatal]
+    lines += [
+        f"  {printable(problem.file, 120) + ' ' if problem.file else ''}{printable(problem.message, 600)}"
+        for problem in broken[:_PROBLEMS]
+    ]
+    lines += [f"  and {len(broken) - _PROBLEMS:,} more problems in its files"] if len(broken) > _PROBLEMS else []
     if comparison.error is not None:
         kind, message = comparison.error
         first, *more = message.strip().splitlines() or [""]
