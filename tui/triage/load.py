@@ -10,6 +10,7 @@ from tui.core.checkpoint import LEVELS, Checkpoint
 from tui.core.diagnosis import given_call
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.evidence import Finding, Outcome
+from tui.core.diagnosis.machine import changed_files
 from tui.core.diagnosis.messages import SPOKEN_ALIKE, rules_in
 from tui.core.diagnosis.tensorflow_ops import FILE_OPS, PYTHON_OPS
 from tui.core.report.model import Triage, triage_of
@@ -285,6 +286,8 @@ def agreement(before: Triage | None, outcome: LoadOutcome, loader: str | None = 
     if before is None or verdict == "unknown" or outcome.outcome in ("cancelled", "refused", "timeout"):
         return verdict, None
     loaded = outcome.outcome == "loaded"
+    if not loaded and changed_files(before.checkpoint):  # what was loaded is not what was judged
+        return verdict, None
     if verdict == "fails":
         return "fails", not loaded
     if not loaded:  # a load that falls short may do so at the first text

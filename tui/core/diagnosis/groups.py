@@ -163,6 +163,6 @@ GROUPS: tuple[Group, ...] = (
     ),
     Group(_environment, (machine.no_framework,)),
     Group(_always, (keras.no_signature, machine.not_asked, machine.memory, machine.optimizer_state)),
-    Group(_tried, (machine.no_reader, machine.outcome)),
+    Group(_tried, (machine.no_reader, machine.changed, machine.outcome)),
 )  # fmt: skip
 """In the order in which causes hide their consequences."""

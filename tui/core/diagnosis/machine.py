@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding
@@ -12,6 +13,7 @@ from tui.core.text import bytes_size, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tui.core.checkpoint import Checkpoint, FileReport
     from tui.core.diagnosis.evidence import Evidence, Finding
 
 _NEEDS = {
@@ -96,6 +98,34 @@ def optimizer_state(evidence: Evidence) -> Iterator[Finding]:
             [f"optimizer.pt: {bytes_size(file.size)}; the freest GPU has {bytes_size(max(free))}"],
             file=file.name,
             severity="warning",
+        )
+
+
+def changed_files(checkpoint: Checkpoint) -> list[tuple[FileReport, int | None]]:
+    """Weight files that are no longer of the size they were read with, and the size now; `None` for a file gone."""
+    found: list[tuple[FileReport, int | None]] = []
+    for file in checkpoint.weight_files:
+        try:
+            size = os.stat(checkpoint.root / file.name).st_size
+        except OSError:
+            size = None
+        if size != file.size and file.format != "unreadable":
+            found.append((file, size))
+    return found
+
+
+def changed(evidence: Evidence) -> Iterator[Finding]:
+    """A load that failed on other bytes than were judged: something wrote the file meanwhile."""
+    if evidence.outcome is None or evidence.outcome.kind not in ("failed", "killed"):
+        return
+    for file, size in changed_files(evidence.checkpoint):
+        now = "gone" if size is None else f"{size:,} bytes"
+        yield finding(
+            "file-changed",
+            [f"{printable(file.name)}: {file.size:,} bytes when it was looked at, after the load {now}"],
+            title=f"{printable(file.name)} changed while it was loaded",
+            file=file.name,
+            severity="error",
         )
 
 
