@@ -7,6 +7,7 @@ import json
 import pickletools
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -320,6 +321,33 @@ def loading(place: Path) -> Iterator[Row]:
     yield Row("load attempt, against a bare from_pretrained", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 1.05×")
 
 
+_CONFINED = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("start", sys.argv[2])
+start = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(start)
+start.register()
+from ckptriage_worker import confine, watch
+if sys.argv[3] == "confined":
+    held = confine.apply([sys.argv[1]], [sys.argv[4]])
+    assert held["landlock"] and held["seccomp"], held
+    watch.install(lambda words: None, sys.argv[4], confine.readable_paths([sys.argv[1]]))
+"""
+
+
+def confining(place: Path) -> Iterator[Row]:
+    """The same load in the cage and outside it: imports, one load, whole processes."""
+    start = Path(__file__).parents[2] / "tui" / "worker" / "start.py"
+
+    def load(cage: str) -> float:
+        code = (sys.executable, "-I", "-c", _CONFINED + _LOAD)
+        return seconds(*code, str(SAMPLES / "bert-ner"), str(start), cage, str(place))
+
+    pairs = [(load("confined"), load("open")) for _ in range(10)][1:]
+    added = statistics.median(inside - outside for inside, outside in pairs)
+    yield Row("what confinement adds to a load", f"{added * 1000:.0f} ms of {pairs[0][1]:.1f} s", "≤ 50 ms")
+
+
 def pickles(place: Path) -> Iterator[Row]:
     """Ten thousand tensors of a torch file, and five million elements of a pickle, against disassembling them."""
     import pickle
@@ -445,6 +473,7 @@ BENCHMARKS: tuple[Callable[[Path], Iterator[Row]], ...] = (
     comparison,
     warming,
     loading,
+    confining,
     pickles,
     deep,
     saved_model,

@@ -65,21 +65,27 @@ print(json.dumps({"held": held, "answers": answers}))
 ALLOWED = ("read checkpoint", "write own", "thread", "import")
 
 
-@pytest.fixture(scope="module")
-def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    place = tmp_path_factory.mktemp("cage")
+def answers_in(place: Path, probe: str, own_session: bool = False) -> dict[str, Any]:
+    """What a probe answers from a cage made in `place`, whose secret and outside it must not reach."""
     for name in ("checkpoint", "own", "home"):
         (place / name).mkdir()
     (place / "checkpoint" / "a").write_text("weights", "utf-8")
     (place / "home" / "id_rsa").write_text("secret", "utf-8")
     paths = [place / "checkpoint", place / "own", place / "home" / "id_rsa", place / "outside"]
     start = REPOSITORY / "tui" / "worker" / "start.py"
-    command = [sys.executable, "-I", "-c", PROBE, str(start), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-I", "-c", probe, str(start), *map(str, paths)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, start_new_session=own_session
+    )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     assert not (place / "outside").exists()
     return answer
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return answers_in(tmp_path_factory.mktemp("cage"), PROBE)
 
 
 def test_every_layer_holds(probed: dict[str, Any]) -> None:

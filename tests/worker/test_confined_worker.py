@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, SAMPLES
-from tests.worker.test_confine import ALLOWED, PROBE, REACHES
+from tests.conftest import SAMPLES
+from tests.worker.test_confine import ALLOWED, PROBE, REACHES, answers_in
 from tui.core.assemble import read_directory
 from tui.loading.isolation import can_isolate, is_below, places_of
 from tui.loading.worker import Worker
@@ -51,20 +48,9 @@ print(json.dumps({"held": held, "answers": answers}))
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    place = tmp_path_factory.mktemp("cage")
-    for name in ("checkpoint", "own", "home"):
-        (place / name).mkdir()
-    (place / "checkpoint" / "a").write_text("weights", "utf-8")
-    (place / "home" / "id_rsa").write_text("secret", "utf-8")
-    paths = [place / "checkpoint", place / "own", place / "home" / "id_rsa", place / "outside"]
     probe = PROBE.replace("[writable])", "[writable], copies=True)").replace('    "fork": tried(os.fork),\n', "")
     probe = probe.rpartition("print(")[0] + COPYING
-    start = REPOSITORY / "tui" / "worker" / "start.py"
-    command = [sys.executable, "-I", "-c", probe, str(start), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, start_new_session=True)
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return answers_in(tmp_path_factory.mktemp("cage"), probe, own_session=True)
 
 
 @pytest.mark.parametrize("name", ALLOWED)
