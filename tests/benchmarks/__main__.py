@@ -341,7 +341,7 @@ def confining(place: Path) -> Iterator[Row]:
 
     def load(cage: str) -> float:
         code = (sys.executable, "-I", "-c", _CONFINED + _LOAD)
-        return seconds(*code, str(SAMPLES / "bert-ner"), str(start), cage, str(place))
+        return processor_seconds(*code, str(SAMPLES / "bert-ner"), str(start), cage, str(place))
 
     pairs = [(load("confined"), load("open")) for _ in range(10)][1:]
     added = statistics.median(inside - outside for inside, outside in pairs)
