@@ -36,8 +36,8 @@ class Case:
     """A piece of the real loader's message; empty where it loads without a word."""
 
     loader: str = "transformers"
-    """Whose words these are: `transformers`, `tokenizer`, `text` (a pass over every token), `torch`, `remote code`, or
-    `recorded`: those of a version or machine that is not here."""
+    """Whose words these are: `transformers`, `tokenizer`, `text` (a pass over every token), `torch`, `remote code`, `own
+    code` (model.py's `load`), `hdf5`, `gguf`, or `recorded`: those of a version or machine that is not here."""
 
     first: bool = True
     """Whether this rule is the first to be shown; an info stands behind what it explains."""
@@ -50,6 +50,9 @@ class Case:
 
     packages: tuple[dict[str, str], dict[str, str]] = ({}, {})
     """Versions of other environments, where these are what tells."""
+
+    deep: bool = False
+    """Whether every byte has to be read."""
 
     machines: tuple[Available | None, Available | None] = (None, None)
     """Machines, where these are what tells."""

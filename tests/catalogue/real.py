@@ -21,6 +21,9 @@ def outcome(case: Case, root: Path) -> tuple[str, str]:
         "text": _text,
         "pickle": _pickle,
         "remote code": _remote,
+        "own code": _own_code,
+        "hdf5": _hdf5,
+        "gguf": _gguf,
     }[case.loader]
     try:
         return run(case, root)
@@ -84,3 +87,23 @@ def _remote(case: Case, root: Path) -> tuple[str, str]:
 
     transformers.AutoModel.from_pretrained(root, trust_remote_code=True)
     return "loads", ""
+
+
+def _own_code(case: Case, root: Path) -> tuple[str, str]:
+    """model.py's own `load`, as a script of the user's would call it."""
+    made: dict[str, Any] = {}
+    exec((root / "model.py").read_text("utf-8"), made)
+    return "loads", str(made["load"](root / "net.pt"))
+
+
+def _hdf5(case: Case, root: Path) -> tuple[str, str]:
+    import h5py
+
+    with h5py.File(root / "model.h5") as file:
+        return "loads", str(list(file))
+
+
+def _gguf(case: Case, root: Path) -> tuple[str, str]:
+    import gguf
+
+    return "loads", str(len(gguf.GGUFReader(root / "model.gguf").tensors))

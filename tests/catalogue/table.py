@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.catalogue import contents, files, machines, models
+from tests.catalogue import contents, files, machines, models, others
 from tests.catalogue.words import WORDS
 from tests.gallery import gallery
 from tui.core.diagnosis.pages import PAGES
@@ -13,7 +13,7 @@ from tui.core.diagnosis.proofs import Proof
 if TYPE_CHECKING:
     from tests.catalogue.case import Case
 
-CASES: list[Case] = [*files.CASES, *models.CASES, *contents.CASES, *machines.CASES]
+CASES: list[Case] = [*files.CASES, *models.CASES, *contents.CASES, *machines.CASES, *others.CASES]
 
 
 def table(heard: dict[str, str]) -> dict[str, Proof]:

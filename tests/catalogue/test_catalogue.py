@@ -11,6 +11,7 @@ import pytest
 from tests.catalogue import real
 from tests.catalogue.table import CASES, table
 from tui.core.assemble import read_directory
+from tui.core.deep.verify import verify
 from tui.core.diagnosis import adapters
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.diagnosis.groups import GROUPS
@@ -49,7 +50,7 @@ def triages(places: dict[tuple[str, int], Path]) -> dict[tuple[str, int], Triage
     for case in CASES:
         for number in (0, 1):
             key = (case.rule, number)
-            if case.packages[number] or case.machines[number]:
+            if case.packages[number] or case.machines[number] or case.deep:
                 found[key] = _elsewhere(case, number, places[key])
             else:
                 asked.append((case.classes[number] or "", key))
@@ -62,10 +63,12 @@ def triages(places: dict[tuple[str, int], Path]) -> dict[tuple[str, int], Triage
 
 
 def _elsewhere(case: Case, number: int, root: Path) -> Triage:
-    """What the program says of it in another environment, or on another machine."""
+    """What the program says of it in another environment, on another machine, or once every byte is read."""
     checkpoint, machine = read_directory(root, str(root)), case.machines[number]
     made = estimate(checkpoint, machine) if machine is not None else None
-    return triage_of(Evidence(checkpoint, packages=case.packages[number] or None, available=machine, estimate=made))
+    read = verify(checkpoint) if case.deep else None
+    packages = case.packages[number] or None
+    return triage_of(Evidence(checkpoint, packages=packages, available=machine, estimate=made, deep=read))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)

@@ -22,6 +22,7 @@ from tui.core.diagnosis.evidence import Evidence
 from tui.core.diagnosis.rules import diagnose
 from tui.core.formats.tensorflow import crc32c
 from tui.core.pace import Stopped
+from tui.core.report.model import triage_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +136,15 @@ def test_known_checksums(tmp_path: Path) -> None:
     assert read(plain)[0].matches is None
     plain.with_name("plain.safetensors.sha256").write_text(f"{'0' * 64}  plain.safetensors\n", "utf-8")
     assert read(plain)[0].matches is False
+
+
+def test_other_bytes_than_the_source_names_load_and_are_not_what_it_says(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(3)}, str(tmp_path / "plain.safetensors"))
+    (tmp_path / "plain.safetensors.sha256").write_text(f"{'0' * 64}  plain.safetensors\n", "utf-8")
+    assert set(load_file(str(tmp_path / "plain.safetensors"))) == {"w"}
+    checkpoint = read_one_file(tmp_path / "plain.safetensors", "plain")
+    triage = triage_of(Evidence(checkpoint, deep=deep.verify(checkpoint)))
+    assert (triage.verdict, triage.worst) == ("degraded", "error")
 
 
 def test_damaged_at_its_source(tmp_path: Path) -> None:

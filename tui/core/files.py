@@ -176,5 +176,8 @@ def _cannot_open(path: Path, name: str, error: OSError) -> Problem:
     if error.errno == errno.ELOOP:
         return Problem("file-link-loop", "is a symbolic link that leads back to itself", name)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Problem("hub-permission", "cannot be opened: permission denied for this user", name)
+        said = ("PermissionError", f"[Errno {error.errno}] {error.strerror}: '{path}'")
+        if name.endswith(".safetensors"):  # the library knows one error of opening only
+            said = ("FileNotFoundError", f"No such file or directory: {path}")
+        return Problem("hub-permission", "cannot be opened: permission denied for this user", name, loader_error=said)
     return Problem("file-unreadable", f"cannot be opened: {error.strerror or error}", name)

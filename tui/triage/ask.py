@@ -59,6 +59,9 @@ class Asker:
         environment = await self.worker.ready()
         if not environment.available:
             return from_files(checkpoint, environment.reason)
+        if base is None and (refused := _config_refused(checkpoint)) is not None:
+            version = environment.packages.get("transformers", "")
+            return Comparison(model_class or "AutoModel", f"transformers {version}", False, refused, "config")
         original, checkpoint = checkpoint, keras_weights.as_transformers(as_transformers(checkpoint))
         request = await asyncio.to_thread(self._request, checkpoint, model_class, changes, base)
         absurd = absurd_value(edited(request["values"], changes or {}))
@@ -241,6 +244,12 @@ def absurd_value(values: dict[str, Any], depth: int = 0) -> str:
         if counted and isinstance(value, int) and not isinstance(value, bool) and value > MOST_MODULES:
             return f"{key} is {str(value)[:40]}"
     return ""
+
+
+def _config_refused(checkpoint: Checkpoint) -> tuple[str, str] | None:
+    """What the loader raises where config.json is there and cannot be opened."""
+    problem = checkpoint.config.problem if checkpoint.config is not None else None
+    return problem.loader_error if problem is not None and problem.code == "hub-permission" else None
 
 
 def not_tried(checkpoint: Checkpoint, model_class: str | None, absurd: str, version: str) -> Comparison:

@@ -18,6 +18,7 @@ from tui.core.diagnosis import (
     keys,
     layouts,
     machine,
+    own_code,
     pickles,
     quantization,
     tensorflow,
@@ -98,7 +99,7 @@ GROUPS: tuple[Group, ...] = (
         _other_formats,
         (
             pickles.levels, pickles.code_needed, pickles.torchscript, pickles.training, pickles.devices,
-            pickles.class_drift,
+            own_code.class_drift, own_code.strict_false,
         ),
     ),
     Group(_always, (config.missing_config, config.no_model_type, config.unexpected_values)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from typing import TYPE_CHECKING
 
@@ -193,52 +192,3 @@ def devices(evidence: Evidence) -> Iterator[Finding]:
     found = sorted({tensor.device for tensor in checkpoint.tensors if tensor.device.startswith("cuda")})
     if found:
         yield finding("pickle-cuda-device", [f"saved from {listing(found)}"], file=checkpoint.weight_files[0].name)
-
-
-def class_drift(evidence: Evidence) -> Iterator[Finding]:
-    """A class in a Python file beside a plain state dict that makes other submodules than the file holds."""
-    checkpoint = evidence.checkpoint
-    sources = list(checkpoint.sources)
-    if checkpoint.kind != "torch" or checkpoint.is_file or not sources or len(checkpoint.weight_files) != 1:
-        return
-    held = {tensor.name.partition(".")[0] for tensor in checkpoint.tensors if tensor.role == ""}
-    if not held:
-        return
-    for source in sources:
-        for name, made in _submodules(checkpoint, source).items():
-            if made & held and made != held and not made >= held:
-                yield finding(
-                    "state-dict-class-drift",
-                    [
-                        f"{printable(source)}: {printable(name)} makes {listing(sorted(made), 6)}",
-                        f"{printable(checkpoint.weight_files[0].name)} holds {listing(sorted(held), 6)}",
-                        f"load_state_dict would miss {listing(sorted(made - held), 4)} and not expect "
-                        f"{listing(sorted(held - made), 4)}",
-                    ],
-                    title=f"{printable(name)} in {printable(source)} is not the class that saved the weights",
-                    file=checkpoint.weight_files[0].name,
-                    confidence="likely",
-                )
-
-
-def _submodules(checkpoint: Checkpoint, source: str) -> dict[str, set[str]]:
-    """Per class of a Python file, the attributes that `__init__` sets to a call (`self.out = nn.Linear(…)`)."""
-    try:
-        tree = ast.parse(checkpoint.sources[source])
-    except (SyntaxError, ValueError, RecursionError):
-        return {}
-    out: dict[str, set[str]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            made = {
-                target.attr
-                for child in ast.walk(node)
-                if isinstance(child, ast.Assign) and isinstance(child.value, ast.Call)
-                for target in child.targets
-                if isinstance(target, ast.Attribute)
-                and isinstance(target.value, ast.Name)
-                and target.value.id == "self"
-            }
-            if made:
-                out[node.name] = made
-    return out

@@ -29,6 +29,9 @@ _NOT_READ = ("hdf5-not-read", "tensorflow-pbtxt")
 _LESS = ("tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside")
 """Rules by which a file loads, and not as it says."""
 
+_OTHER_BYTES = ("file-sha256-mismatch",)
+"""Errors that no loader looks for: it takes the bytes that are there."""
+
 _TOKENIZER_PROOF = frozenset(
     {
         "tokenizer-files-missing",
@@ -46,6 +49,7 @@ _DEGRADING = frozenset(
         "class-finetuned-loads-random", "class-head-newly-init", "class-unused-weights", "key-module-prefix",
         "key-orig-mod-prefix", "key-nested-prefix-silent", "key-lightning-prefix", "key-nested-container",
         "config-tie-word-embeddings", "shape-config-mismatch",
+        *_OTHER_BYTES,
     }
 ) | _TOKENIZER_PROOF  # fmt: skip
 
@@ -62,6 +66,8 @@ _CERTAIN_TO_FAIL = frozenset(
 _CAUSES: dict[str, tuple[str, ...]] = {
     "shape-zero3-empty": ("shape-config-mismatch", "shape-num-labels", "shape-vocab-resize", "config-gqa-kv-heads"),
     "tokenizer-special-ids": ("config-invalid",),
+    "hub-permission": ("tokenizer-raises",),
+    "gguf-zero-header": ("file-zero-filled",),
 }
 """Errors that follow from another one."""
 
@@ -131,7 +137,7 @@ def _of_model(evidence: Evidence, found: tuple[Finding, ...], asked: bool) -> st
     comparison = evidence.comparison
     errors = [item for item in found if item.severity == "error" and item.rule not in _TOKENIZER_PROOF]
     if comparison is None or not asked:
-        fatal = [item for item in errors if item.rule not in ("config-unexpected-value",)]
+        fatal = [item for item in errors if item.rule not in ("config-unexpected-value", *_OTHER_BYTES)]
         return "fails" if fatal else "unknown"
     if comparison.loads is None:
         return "unknown"
@@ -148,7 +154,7 @@ def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
     checkpoint = evidence.checkpoint
     reports = checkpoint.weight_files
     undecided = ("security-pickle-globals", "zip-duplicate-member")
-    if any(item.severity == "error" for item in found if item.rule not in undecided):
+    if any(item.severity == "error" for item in found if item.rule not in (*undecided, *_OTHER_BYTES)):
         return "fails"
     if any(file.fatal is not None for file in reports):
         return "fails"
@@ -160,7 +166,7 @@ def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
         return _of_pickle(evidence)
     if any(item.rule in ("zip-duplicate-member", *_NOT_READ) for item in found):
         return "unknown"
-    if any(item.rule in _LESS and item.severity == "warning" for item in found):
+    if any(item.rule in _OTHER_BYTES or (item.rule in _LESS and item.severity == "warning") for item in found):
         return "degraded"
     return "loads" if checkpoint.kind in _CHECKED and reports else "unknown"
 

@@ -74,6 +74,8 @@ def _chosen(
     if not sharded:
         return Weights((name,), kind)
     document = documents.get(name)
+    if document is not None and document.problem is not None and document.problem.code == "hub-permission":
+        return Weights((), kind, name, problems=(document.problem,))
     if document is None or document.problem is not None:
         words = document.problem.message if document is not None and document.problem else "cannot be read"
         return Weights((), kind, name, problems=(_stale(name, words, ("JSONDecodeError", "")),))
