@@ -214,8 +214,8 @@ def _line(row: Row) -> str:
     spread = f" ({least} to {most})" if row.spread[0] != row.spread[1] else ""
     star = " (held out)" if row.held_out else ""
     return (
-        f"| {row.model}{star} | {row.group} | {row.form} | {row.stored / 1e6:.0f} | {row.dtype} | {pair(row.load)}{spread} "
-        f"| {row.load_error:+.2f} % | {pair(row.run)} | {row.run_error:+.2f} % |"
+        f"| {row.model}{star} | {row.group} | {row.form} | {row.stored / 1e6:.0f} | {row.dtype} "
+        f"| {pair(row.load)}{spread} | {row.load_error:+.2f} % | {pair(row.run)} | {row.run_error:+.2f} % |"
     )
 
 

@@ -117,7 +117,8 @@ def _stacking(weights: Weights) -> tuple[int, int, int, int]:
         return weights.stacking, 0, weights.stacking, weights.stacking
     kept = weights.fused * (_KEPT_CAST if weights.fused_cast else _KEPT) // 100
     unsure = weights.fused * _KEPT_UNSURE // 100
-    return weights.stacking + kept, 0 if weights.fused_cast else kept, unsure, unsure
+    more = weights.stacking + kept
+    return more, 0 if weights.fused_cast else more, unsure, unsure
 
 
 def _legacy(weights: Weights) -> Load:
