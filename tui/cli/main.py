@@ -24,6 +24,7 @@ _COMMANDS: dict[str, str] = {
     "explain": "A rule's page, or the diagnosis of a traceback on stdin.",
     "diff": "Two checkpoints: config, tensors, tokenizer.",
     "envs": "Python environments found, and their packages.",
+    "convert": "Weights of TensorFlow or Keras as safetensors in a new place, verified.",
     "samples": "Copy the gallery of broken checkpoints out, to try and to show.",
 }
 

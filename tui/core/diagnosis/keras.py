@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tui.core.diagnosis import translated
 from tui.core.diagnosis.make import finding
 from tui.core.formats.keras_layers import KERAS_2_ONLY
 from tui.core.formats.recognised import TITLES
@@ -163,6 +164,19 @@ def weights_only(evidence: Evidence) -> Iterator[Finding]:
         yield finding(
             "keras-weights-only", [f"no model_config in the file; {writer} wrote it", said], severity=severity,
             file=file.name, fix=(f"model = build_model()  # of the program that made it\nmodel.load_weights({path})",),
+        )  # fmt: skip
+
+
+def convertible(evidence: Evidence) -> Iterator[Finding]:
+    """Weights under names that transformers' are known for."""
+    checkpoint = evidence.checkpoint
+    known = translated.conversion(checkpoint) if checkpoint.kind == "keras" else None
+    if known is not None:
+        title = known.title[0].upper() + known.title[1:]
+        yield finding(
+            "keras-convert-to-transformers",
+            [f"it is {known.title}", *known.notes, "compare shows them under transformers' names"],
+            title=f"{title}: transformers takes the weights once they are converted", fix=known.fix,
         )  # fmt: skip
 
 

@@ -105,6 +105,7 @@ RULES: tuple[Rule, ...] = (
     keras.lambdas,
     keras.skew,
     keras.weights_only,
+    keras.convertible,
     keras.no_signature,
     machine.no_framework,
     machine.no_reader,
