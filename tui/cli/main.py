@@ -114,7 +114,8 @@ def run(arguments: list[str] | None = None) -> None:
 def _complain(message: str, hint: str = "") -> None:
     click.echo(f"ckptriage: {printable(message, 2000)}", err=True)
     if hint:
-        click.echo(f"  {printable(hint, 2000)}", err=True)
+        for line in hint.split("\n"):
+            click.echo(f"  {printable(line, 2000)}", err=True)
 
 
 def _usage(error: click.ClickException) -> None:
