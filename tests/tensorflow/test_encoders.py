@@ -38,6 +38,7 @@ FORMS: dict[str, tuple[str, str, int]] = {
     "garden-h5-model": ("model.h5", "BertModel", 39),
     "garden-weights-h5": ("bert.weights.h5", "BertModel", 39),
     "garden-archive": ("bert.keras", "BertModel", 39),
+    "garden-saved-model": ("", "BertModel", 39),
     "garden-v2-objects": ("", "BertModel", 39),
     "garden-pretrainer": ("", "BertForMaskedLM", 42),
     "garden-v2-pretrainer": ("", "BertForMaskedLM", 42),

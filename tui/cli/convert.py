@@ -43,7 +43,9 @@ def command(path: str, target: str | None, program: bool, python: str | None) ->
     if os.path.lexists(place):
         raise UsageError(f"{printable(place)} is there already", "name a directory that does not exist")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run([python or sys.executable, "-c", found.program], env={**os.environ, **quiet}, check=False)
+    done = subprocess.run(
+        [python or sys.executable, "-"], input=found.program.encode(), env={**os.environ, **quiet}, check=False
+    )
     if done.returncode == 0:
         write_text("".join(f"then: {line}\n" for line in found.fix[1:]))
     return 0 if done.returncode == 0 else 1

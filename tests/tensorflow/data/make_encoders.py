@@ -46,7 +46,7 @@ def keep(name: str, write: Callable[[Path], Any], outputs: dict[str, Any]) -> No
     answer: dict[str, Any] = {"ids": IDS, "mask": MASK, "types": TYPES, "places": PLACES}
     answer["outputs"] = {key: numpy.asarray(value).astype(float).round(6).tolist() for key, value in outputs.items()}
     HERE.mkdir(exist_ok=True)
-    with zipfile.ZipFile(HERE / f"{name}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(HERE / f"{name}.zip", "w", zipfile.ZIP_LZMA) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder))
@@ -124,6 +124,7 @@ def garden() -> None:
     keep("garden-h5-model", lambda place: encoder.save(str(place / "model.h5")), out)
     keep("garden-weights-h5", lambda place: encoder.save_weights(str(place / "bert.weights.h5")), out)
     keep("garden-archive", lambda place: encoder.save(str(place / "bert.keras")), out)
+    exported(encoder, out)
     newer = second()
     shuffled(newer)
     keep("garden-v2-objects", object_based(encoder=newer), told(newer))
@@ -142,6 +143,31 @@ def garden() -> None:
     classifier = models.BertClassifier(first(), num_classes=3)
     shuffled(classifier)
     keep("garden-classifier", object_based(model=classifier), {"logits": classifier(given)})
+
+
+def exported(encoder: Any, out: dict[str, Any]) -> None:
+    """The encoder as Model Garden exports it for TensorFlow Hub: a SavedModel whose checkpoint counts its variables."""
+    import tensorflow as tf
+    from official.legacy.bert import configs  # type: ignore[import-not-found]
+    from official.nlp.tools import export_tfhub_lib  # type: ignore[import-not-found]
+
+    place = Path(tempfile.mkdtemp())
+    vocabulary = place / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefg"]), "ascii")
+    prefix = tf.train.Checkpoint(encoder=encoder).save(str(place / "ckpt"))
+    config = configs.BertConfig(
+        vocab_size=WORDS, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+        intermediate_size=MIDDLE, max_position_embeddings=POSITIONS, type_vocab_size=2,
+    )  # fmt: skip
+
+    def write(folder: Path) -> None:
+        export_tfhub_lib.export_model(
+            str(folder), bert_config=config, model_checkpoint_path=prefix, with_mlm=False,
+            vocab_file=str(vocabulary), do_lower_case=True,
+        )  # fmt: skip
+        (folder / "keras_metadata.pb").unlink()
+
+    keep("garden-saved-model", write, out)
 
 
 def transformers() -> None:

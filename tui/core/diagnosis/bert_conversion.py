@@ -30,12 +30,12 @@ from safetensors.numpy import load_file, save_file
 
 source, target = {source!r}, {target!r}
 {read}
-rules = {rules!r}
+rules, stored = {rules!r}, {stored!r}
+plain = lambda name: name{endings}
 tensors, done = {{}}, {{}}
 for name in names:
-    path = name
-    for ending in {endings!r}:
-        path = path.removesuffix(ending)
+    path = plain(name)
+    path = plain(stored.get(path, path))
     for pattern, new in rules:
         whole = new.endswith((".weight", ".bias"))
         match = re.search("(?:^|/)" + pattern + ("" if whole else {leaf!r}) + "$", path)
@@ -72,14 +72,15 @@ print(len(tensors), "tensors written to", target, "and verified")
 """
 
 
-def conversion(checkpoint: Checkpoint, found: Encoder, target: str) -> str:
+def conversion(checkpoint: Checkpoint, found: Encoder, target: str, stored: dict[str, str]) -> str:
     """The program; the config that it writes is the one beside the weights, or the one that their shapes tell."""
     root, file = checkpoint.root.absolute(), found.file
     prefix = str(file.metadata.get("prefix", "")) if file.format == "tensor_bundle" else ""
     read = {"hdf5": _READ_HDF5, "keras_zip": _READ_ARCHIVE, "tensor_bundle": _READ_BUNDLE}[file.format]
     return _PROGRAM.format(
         source=str(root / (prefix or file.name)), target=target, read=read.rstrip(),
-        rules=list(found.translation.rules), endings=bert_layouts.ENDINGS, leaf=bert_layouts.LEAF,
+        rules=list(found.translation.rules), stored=stored,
+        endings="".join(f".removesuffix({ending!r})" for ending in bert_layouts.ENDINGS), leaf=bert_layouts.LEAF,
         weights=bert_layouts.WEIGHTS, first=found.translation.first, config=repr(found.config),
-        vocabulary=str(root / "vocab.txt"), count=len(found.tensors),
+        vocabulary=str(root / ("assets/vocab.txt" if stored else "vocab.txt")), count=len(found.tensors),
     )  # fmt: skip

@@ -104,7 +104,7 @@ LAYOUTS = (
         ),
     ),
     Layout(
-        "TensorFlow Model Garden's BertEncoder as Keras 2 wrote it",
+        "TensorFlow Model Garden's BertEncoder under the variables' names of Keras 2",
         r"transformer/layer_(?P<n>\d+)",
         (
             "self_attention/query", "self_attention/key", "self_attention/value", "self_attention/attention_output",
@@ -186,15 +186,17 @@ class Translation:
     """(name in transformers, two names of the file that would both be it)."""
 
 
-def translate(tensors: Iterable[Tensor], told: str = "") -> Translation | None:
+def translate(tensors: Iterable[Tensor], told: str = "", stored: dict[str, str] | None = None) -> Translation | None:
     """The translation of a file's names, `None` where they are of no layout; `told` is what the file calls its model.
 
-    Names of two encoders side by side are translated to `doubled`.
+    `stored` has the variables' own names where the file only counts them. Names of two encoders side by side are
+    translated to `doubled`.
     """
     held = [tensor.name for tensor in tensors if tensor.role == ""]
     if len(held) > MAX_TENSORS:
         return None
-    plain = {name: without_ending(name) for name in held if len(name) <= MAX_NAME}
+    own = stored or {}
+    plain = {name: _own_name(without_ending(name), own) for name in held if len(name) <= MAX_NAME}
     for layout in LAYOUTS:
         found = _of_layout(layout, plain, told)
         if found is not None:
@@ -207,6 +209,11 @@ def without_ending(name: str) -> str:
     for ending in ENDINGS:
         name = name.removesuffix(ending)
     return name
+
+
+def _own_name(path: str, stored: dict[str, str]) -> str:
+    name = stored.get(path, path)
+    return without_ending(name) if len(name) <= MAX_NAME else path
 
 
 def _of_layout(layout: Layout, plain: dict[str, str], told: str) -> Translation | None:

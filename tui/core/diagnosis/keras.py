@@ -170,13 +170,14 @@ def weights_only(evidence: Evidence) -> Iterator[Finding]:
 def convertible(evidence: Evidence) -> Iterator[Finding]:
     """Weights under names that transformers' are known for."""
     checkpoint = evidence.checkpoint
-    known = translated.conversion(checkpoint) if checkpoint.kind == "keras" else None
+    known = translated.conversion(checkpoint) if checkpoint.kind in ("keras", "tensorflow_saved_model") else None
     if known is not None:
         title = known.title[0].upper() + known.title[1:]
         yield finding(
             "keras-convert-to-transformers",
             [f"it is {known.title}", *known.notes, "compare shows them under transformers' names"],
             title=f"{title}: transformers takes the weights once they are converted", fix=known.fix,
+            severity="warning" if checkpoint.kind == "keras" else "info",
         )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ FOREIGN = frozenset({
 })  # fmt: skip
 """Kinds whose weights no class of transformers 5 reads."""
 
+_READ = frozenset({"keras", "tensorflow_checkpoint", "tensorflow_saved_model", "transformers"})
 NOT_CONVERTED = (
     "NotConverted",
     "transformers 5 reads no weights of TensorFlow or Keras; this is the comparison as it is once they are converted, "
@@ -52,12 +53,12 @@ class Encoder:
 
 def encoder(checkpoint: Checkpoint) -> Encoder | None:
     """The BERT in a checkpoint of Keras or TensorFlow 2, `None` where there is none whose names are known."""
-    if checkpoint.kind not in ("keras", "tensorflow_checkpoint", "transformers") or checkpoint.weights.files:
+    if checkpoint.kind not in _READ or checkpoint.weights.files:
         return None
     file = _only_file(checkpoint)
     if file is None:
         return None
-    found = bert_layouts.translate(file.tensors, _told(checkpoint, file))
+    found = bert_layouts.translate(file.tensors, _told(checkpoint, file), stored_names(checkpoint))
     if found is None or found.doubled:
         return None
     by_name = {tensor.name: tensor for tensor in file.tensors}
@@ -70,6 +71,13 @@ def encoder(checkpoint: Checkpoint) -> Encoder | None:
     query = found.names.get("bert.encoder.layer.0.attention.self.query.weight")
     made = bert_layouts.config_of(shapes, by_name[query].shape if query is not None else ())
     return Encoder(file, found, tuple(tensors), beside or made, beside is None and made is not None)
+
+
+def stored_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """The variables' own names in a SavedModel of Keras, whose checkpoint only counts them: `variables/0`, …"""
+    graphs = checkpoint.files[0].metadata.get("meta_graphs") if checkpoint.files else None
+    held = graphs[0].get("stored") if isinstance(graphs, list) and graphs else None
+    return held if isinstance(held, dict) else {}
 
 
 def _only_file(checkpoint: Checkpoint) -> FileReport | None:
@@ -143,7 +151,7 @@ def conversion(checkpoint: Checkpoint, target: str | None = None) -> Conversion 
         if found is None:
             return None
         title, whole = found.translation.title, found.config is not None
-        program = bert_conversion.conversion(checkpoint, found, place)
+        program = bert_conversion.conversion(checkpoint, found, place, stored_names(checkpoint))
     then = () if whole else (recover_config(place),)
     return Conversion(title, program, (convert(checkpoint), *then), not_compared(checkpoint)[1:])
 
@@ -172,7 +180,8 @@ def unknown(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]] | None:
     if not names:
         return f"{foreign}, and no weights of it could be read here", ()
     file = _only_file(checkpoint)
-    found = bert_layouts.translate(file.tensors, _told(checkpoint, file)) if file is not None else None
+    stored = stored_names(checkpoint)
+    found = bert_layouts.translate(file.tensors, _told(checkpoint, file), stored) if file is not None else None
     if found is not None and found.doubled:
         new, one, two = found.doubled[0]
         why = f"{printable(one, 160)} and {printable(two, 160)} would both be {new}: more than one encoder"
