@@ -166,6 +166,15 @@ def test_a_config_beside_it_is_held_against_the_arrays(tmp_path: Path) -> None:
     assert compared["mismatched"] == []
 
 
+def test_classes_of_kerashub_are_there_once_it_is_imported(tmp_path: Path) -> None:
+    source, _ = unpacked("hub-archive", tmp_path, "bert.keras")
+    _, report = answer("check", str(source), "--json", "--files-only")
+    [finding] = [item for item in report["checkpoints"][0]["findings"] if item["rule"] == "keras-custom-class"]
+    assert finding["title"] == "It needs keras-hub: BertBackbone"
+    assert finding["fix"][0].startswith("import keras, keras_hub  # pip install keras-hub")
+    assert "custom_objects" not in finding["fix"][0]
+
+
 UNKNOWN = {
     "hub-electra": ("electra.weights.h5", "of no layout that is known here", "layers/dense/vars/0"),
     "garden-two-encoders": ("", "more than one encoder", "student/_embedding_layer/embeddings"),
