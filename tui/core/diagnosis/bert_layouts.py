@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from tui.core.tensors import Tensor
 
-MAX_TENSORS = 20_000
-"""BERT-large with its optimizer has 1,200; a file with more than this is no BERT."""
+MAX_TENSORS = 3_000
+"""BERT-large has 400, and its optimizer's are not counted; a file with more than this is no BERT."""
 
-MAX_NAME = 512
+MAX_NAME = 256
 MAX_LAYERS = 1_000
 LEAF = r"/(?P<leaf>kernel|gamma|embeddings|bias|beta|vars/[01])"
 WEIGHTS = ("kernel", "gamma", "embeddings", "vars/0")
@@ -219,7 +219,8 @@ def _own_name(path: str, stored: dict[str, str]) -> str:
 def _of_layout(layout: Layout, plain: dict[str, str], told: str) -> Translation | None:
     """The translation by one layout, where its encoder layers are there."""
     marker = re.compile(f"(?P<prefix>(?:.*/)?){layout.layer}/{layout.parts[0]}{LEAF}")
-    found = [match for path in plain.values() if (match := marker.fullmatch(path)) is not None]
+    likely = (path for path in plain.values() if "query" in path)
+    found = [match for path in likely if (match := marker.fullmatch(path)) is not None]
     numbers = {layer_number(match) for match in found}
     if not found or min(numbers) != layout.first or max(numbers) >= MAX_LAYERS:
         return None

@@ -140,6 +140,7 @@ def conversion(checkpoint: Checkpoint, target: str | None = None) -> Conversion 
         return None
     place = target if target is not None else target_of(checkpoint)
     file = keras_weights.tf_model(checkpoint)
+    notes: tuple[str, ...] = ()
     if bert_checkpoint.as_transformers(checkpoint) is not checkpoint:
         title, whole = "a checkpoint of Google's BERT", True
         program = bert_checkpoint.conversion(checkpoint, place)
@@ -150,18 +151,21 @@ def conversion(checkpoint: Checkpoint, target: str | None = None) -> Conversion 
         found = encoder(checkpoint)
         if found is None:
             return None
-        title, whole = found.translation.title, found.config is not None
+        title, whole, notes = found.translation.title, found.config is not None, _notes(found)
         program = bert_conversion.conversion(checkpoint, found, place, stored_names(checkpoint))
     then = () if whole else (recover_config(place),)
-    return Conversion(title, program, (convert(checkpoint), *then), not_compared(checkpoint)[1:])
+    return Conversion(title, program, (convert(checkpoint), *then), notes)
 
 
 def not_compared(checkpoint: Checkpoint) -> tuple[str, ...]:
     """What of a translated file has no name in transformers, in sentences."""
     found = encoder(checkpoint)
-    if found is None:
-        return ()
-    lines = [f"read as {found.translation.title}"]
+    return (f"read as {found.translation.title}", *_notes(found)) if found is not None else ()
+
+
+def _notes(found: Encoder) -> tuple[str, ...]:
+    """Where its config is from, and which arrays are left out."""
+    lines = []
     if found.from_weights:
         lines.append("no config beside it: sizes and heads are its arrays', the activation its writer's default")
     left = found.translation.left
