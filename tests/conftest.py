@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,15 @@ REPOSITORY = Path(__file__).parent.parent
 SAMPLES = REPOSITORY / "sample_models"
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+
+
+def as_printed(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a printed command in a shell, with this tree's `ckptriage`."""
+    here = f'ckptriage() {{ {shlex.quote(sys.executable)} -m tui "$@"; }}\n'
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        ["sh", "-c", here + command], capture_output=True, text=True, check=False, timeout=300, env=environment
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import SAMPLES
+from tests.conftest import SAMPLES, as_printed
 from tui.core.assemble import read_directory
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.evidence import Evidence, Finding
@@ -428,9 +428,9 @@ def test_googles_bert_is_converted_by_the_printed_program(tmp_path: Path) -> Non
     target = tmp_path / "it's bert"
     shutil.copytree(SAMPLES / "google-bert-checkpoint", target)
     finding = _rules(target)["tensorflow-checkpoint-no-model"]
-    done = subprocess.run([sys.executable, "-c", finding.fix[0]], capture_output=True, text=True, check=False)
+    done = as_printed(finding.fix[0])
     assert done.returncode == 0, done.stderr[-2000:]
-    made = Path(f"{target}-transformers")
+    made = Path(f"{target}-safetensors")
     model, info = transformers.BertForPreTraining.from_pretrained(made, output_loading_info=True)
     assert not info["unexpected_keys"]
     assert not info["missing_keys"]
@@ -438,8 +438,8 @@ def test_googles_bert_is_converted_by_the_printed_program(tmp_path: Path) -> Non
     kernel = reader.get_tensor("bert/encoder/layer_1/attention/self/query/kernel")
     weight = model.bert.encoder.layer[1].attention.self.query.weight.detach().numpy()
     assert (weight == kernel.T).all()
-    again = subprocess.run([sys.executable, "-c", finding.fix[0]], capture_output=True, text=True, check=False)
-    assert "FileExistsError" in again.stderr
+    again = as_printed(finding.fix[0])
+    assert "is there already" in again.stderr
 
 
 def test_googles_bert_is_compared_under_transformers_names(tmp_path: Path) -> None:
@@ -448,7 +448,8 @@ def test_googles_bert_is_compared_under_transformers_names(tmp_path: Path) -> No
     target = tmp_path / "bert"
     shutil.copytree(SAMPLES / "google-bert-checkpoint", target)
     code, told = answer("compare", str(target), "--json")
-    assert (code, told["model_class"], told["loads"]) == (0, "BertForPreTraining", True)
+    assert (code, told["model_class"], told["loads"]) == (1, "BertForPreTraining", False)
+    assert told["error"]["type"] == "NotConverted"
     assert told["missing"] == told["unexpected"] == told["mismatched"] == []
     assert told["matched"] > 40
     code, told = answer("compare", str(target), "--set", "hidden_size=16", "--json")

@@ -53,7 +53,7 @@ def _run(place: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
     )
 
 
-COMMANDS = ("check", "inspect", "compare", "memory", "load", "explain", "diff", "envs", "samples")
+COMMANDS = ("check", "inspect", "compare", "memory", "load", "explain", "diff", "envs", "convert", "samples")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -47,6 +47,19 @@ def test_what_is_not_cached_names_the_command(cache: Path) -> None:
     assert "hub.resolve" in raised.value.hint
 
 
+def test_what_a_handle_means_is_told_line_by_line(cache: Path) -> None:
+    from tests.triage.test_command_line import run
+
+    done = run("check", "google/bert_uncased_L-12_H-768_A-12/1")
+    lines = done.stderr.splitlines()
+    assert (done.returncode, lines[0]) == (
+        2, "ckptriage: google/bert_uncased_L-12_H-768_A-12/1 is not in the local TensorFlow Hub cache",
+    )  # fmt: skip
+    assert lines[1] == "  TensorFlow 1's hub.Module: under TensorFlow 2 it loads and cannot be called"
+    assert lines[-1].startswith("  fetch it: python -c ")
+    assert "x0a" not in done.stderr
+
+
 def test_inspect_lists_the_cache(cache: Path) -> None:
     from tests.triage.test_command_line import answer, run
 
@@ -105,7 +118,7 @@ def test_a_handle_is_explained_and_never_fetched(text: str, tmp_path: Path, monk
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     with pytest.raises(UsageError) as raised:
         existing(text)
-    assert SAID[text] in str(raised.value)
+    assert SAID[text] in raised.value.hint
     assert "fetch it: python -c" in raised.value.hint
 
 
@@ -132,7 +145,7 @@ def test_a_cached_module_is_read_under_its_handle(tmp_path: Path, monkeypatch: p
     (tmp_path / f"{key}.lock").write_text("", "ascii")
     with pytest.raises(UsageError) as raised:
         existing(handle)
-    assert f"{key}.lock" in str(raised.value)
+    assert f"{key}.lock" in raised.value.hint
     shutil.copytree(SAMPLES / "tfhub-bert-v3", tmp_path / key)
     for text in (handle, "tensorflow/bert_en_uncased_L-12_H-768_A-12/3"):
         [checkpoint] = checkpoints([text])

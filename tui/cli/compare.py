@@ -128,7 +128,9 @@ def to_text(comparison: Comparison, checkpoint: Checkpoint) -> str:
 
 
 def _counted(comparison: Comparison) -> list[str]:
-    """How many keys match, and the differences folded."""
+    """How many keys match, and the differences folded; nothing where no comparison was made."""
+    if comparison.stage == "not tried":
+        return []
     lines = [
         f"  {comparison.matched:,} match, {len(comparison.missing):,} missing, "
         f"{len(comparison.unexpected):,} unexpected, {len(comparison.mismatched):,} mismatched"

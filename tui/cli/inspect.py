@@ -11,6 +11,7 @@ from tui.cli import cache
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import finite
+from tui.core.report.outline import outline
 from tui.core.statistics import figures, statistics
 from tui.core.statistics import to_json as statistics_json
 from tui.core.text import bytes_size, count_of, printable, shape_text
@@ -102,10 +103,7 @@ def to_text(checkpoint: Checkpoint) -> str:
     lines = [f"{printable(checkpoint.path, 240)}  {checkpoint.kind}"]
     for file in checkpoint.files:
         lines.append(f"  {printable(file.name, 120)}  {file.format}  {bytes_size(file.size)}")
-        lines.extend(
-            f"      {printable(str(key), 60)}: {printable(str(value), 160)}"
-            for key, value in list(file.metadata.items())[:20]
-        )
+        lines.extend(f"      {line}" for line in outline(file.metadata))
     for problem in checkpoint.all_problems():
         where = f" at byte {problem.offset:,}" if problem.offset is not None else ""
         lines.append(f"  ✗ {printable(problem.file or '', 120)}{where}: {printable(problem.message)}")

@@ -24,6 +24,7 @@ _COMMANDS: dict[str, str] = {
     "explain": "A rule's page, or the diagnosis of a traceback on stdin.",
     "diff": "Two checkpoints: config, tensors, tokenizer.",
     "envs": "Python environments found, and their packages.",
+    "convert": "Weights of TensorFlow or Keras as safetensors in a new place, verified.",
     "samples": "Copy the gallery of broken checkpoints out, to try and to show.",
 }
 
@@ -113,7 +114,8 @@ def run(arguments: list[str] | None = None) -> None:
 def _complain(message: str, hint: str = "") -> None:
     click.echo(f"ckptriage: {printable(message, 2000)}", err=True)
     if hint:
-        click.echo(f"  {printable(hint, 2000)}", err=True)
+        for line in hint.split("\n"):
+            click.echo(f"  {printable(line, 2000)}", err=True)
 
 
 def _usage(error: click.ClickException) -> None:

@@ -115,7 +115,7 @@ def read_directory(
     layout = read_layout(root, entries, documents)
     parts = _tensorflow(root, entries)
     files = list(parts.files) or [read_file(root / name, name) for name in _files_to_read(entries, weights, layout)]
-    files += _files_of_layout(root, layout)
+    files += _files_of_layout(root, layout) or (_foreign_bundle(root, entries) if not files else [])
     named = bool(entries & TOKENIZER_FILES) or any(name.endswith((".model", ".tiktoken")) for name in entries)
     checkpoint = Checkpoint(
         path=path,
@@ -183,6 +183,15 @@ def _tensorflow(root: Path, entries: frozenset[str]) -> tensorflow.Parts:
     from tui.core.formats.tensorflow import directory
 
     return directory.read_saved_model(root, entries) if saved else directory.read_checkpoint(root, entries)
+
+
+def _foreign_bundle(root: Path, entries: frozenset[str]) -> list[FileReport]:
+    """A checkpoint of TensorFlow beside a config.json: no class of transformers reads it, it is what is here."""
+    if "config.json" not in entries or not tensorflow.prefixes(entries):
+        return []
+    from tui.core.formats.tensorflow import directory
+
+    return list(directory.read_checkpoint(root, entries).files)
 
 
 def _tensorflow_alone(entries: frozenset[str]) -> bool:

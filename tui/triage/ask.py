@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import Comparison, drafts_of, from_answer, from_files
 from tui.core.config_edits import config_text, edited
-from tui.core.diagnosis import keras_weights
-from tui.core.diagnosis.bert_checkpoint import as_transformers
+from tui.core.diagnosis import translated
 from tui.core.diagnosis.classes import remote_imports
 from tui.errors import WorkerError
 
@@ -62,7 +61,10 @@ class Asker:
         if base is None and (refused := _config_refused(checkpoint)) is not None:
             version = environment.packages.get("transformers", "")
             return Comparison(model_class or "AutoModel", f"transformers {version}", False, refused, "config")
-        original, checkpoint = checkpoint, keras_weights.as_transformers(as_transformers(checkpoint))
+        original, checkpoint = checkpoint, translated.as_transformers(checkpoint)
+        foreign = translated.unknown(original) if checkpoint is original else None
+        if foreign is not None:
+            return not_translated(model_class, *foreign, str(environment.packages.get("transformers", "")))
         request = await asyncio.to_thread(self._request, checkpoint, model_class, changes, base)
         absurd = absurd_value(edited(request["values"], changes or {}))
         if absurd:
@@ -78,11 +80,9 @@ class Asker:
                 self._answers.clear()
             self._answers[memo] = answer
         comparison = await asyncio.to_thread(_finished, answer, checkpoint)
-        if keras_weights.tf_model(original) is not None and comparison.loads:  # what is shown is after the conversion
-            comparison = replace(comparison, loads=False, error=weights_error(original))
         if candidates and base is None and not changes and needs_draft(checkpoint):
-            return await self._with_draft(comparison, checkpoint, model_class)
-        return comparison
+            comparison = await self._with_draft(comparison, checkpoint, model_class)
+        return _before_conversion(comparison, original) if checkpoint is not original else comparison
 
     async def _with_draft(self, comparison: Comparison, checkpoint: Checkpoint, model_class: str | None) -> Comparison:
         """The comparison with configs recovered from the weights, and the comparison under the best of them."""
@@ -258,6 +258,26 @@ def not_tried(checkpoint: Checkpoint, model_class: str | None, absurd: str, vers
     named = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
     words = f"{absurd}: no machine builds a model of so many modules, so it was not tried"
     return Comparison(model_class or named, f"transformers {version}", False, ("NotTried", words), "not tried")
+
+
+def not_translated(model_class: str | None, why: str, names: tuple[str, ...], version: str) -> Comparison:
+    """A comparison that was not made, because nobody knows the names of the weights."""
+    error = ("NotTranslated", why)
+    return Comparison(model_class, f"transformers {version}", False, error, "not tried", undecided=names)
+
+
+def _before_conversion(comparison: Comparison, original: Checkpoint) -> Comparison:
+    """The comparison of what a conversion will make, as the answer for weights that nobody has converted yet."""
+    told = translated.not_compared(original)
+    if comparison.drafted is not None:
+        under = _before_conversion(comparison.drafted, original)
+        recovered = tuple(f"config recovered from the weights: {draft.words()}" for draft in comparison.drafts[:1])
+        comparison = replace(comparison, drafted=replace(under, undecided=under.undecided + recovered))
+    comparison = replace(comparison, undecided=comparison.undecided + told)
+    if not comparison.loads:
+        return comparison
+    named = original.kind == "transformers"
+    return replace(comparison, loads=False, error=weights_error(original) if named else translated.NOT_CONVERTED)
 
 
 def _model_type(checkpoint: Checkpoint) -> str:

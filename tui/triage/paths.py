@@ -77,7 +77,7 @@ def _module(handle: Handle) -> Path:
     place = tensorflow_module(handle)
     if place is not None:
         return place
-    said = [f"{handle.text} is not in the local TensorFlow Hub cache", *explain(handle)]
+    said = list(explain(handle))
     lock = stale_lock(handle)
     if lock is not None:
         said.append(f"a lock lies there, of a download that is running or that died: rm {shell(str(lock))}")
@@ -88,4 +88,6 @@ def _module(handle: Handle) -> Path:
         wait = "import socket; socket.setdefaulttimeout(10)"
         code = f"{wait}; import tensorflow_hub as hub; print(hub.resolve('{handle.url}'))"
         fetch = python_command(code)
-    raise UsageError("\n  ".join(said), f"fetch it: {fetch}")
+    raise UsageError(
+        f"{handle.text} is not in the local TensorFlow Hub cache", "\n".join([*said, f"fetch it: {fetch}"])
+    )

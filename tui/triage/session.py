@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
+from tui.core.diagnosis.translated import FOREIGN
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
 from tui.core.partial import final_name
 from tui.core.report.model import Report, Triage, triage_of
@@ -243,6 +244,17 @@ class Session:
         comparison = await self._ask(path, self.edit(path), mode, fields=True)
         self.compared[path] = comparison
         return comparison
+
+    async def compare_foreign(self, path: str) -> Comparison:
+        """The comparison of weights that no class reads as they are, under a recovered config where none is known."""
+        comparison = await self.asker.compare(self.triages[path].checkpoint, self.options.model_class)
+        self.compared[path] = comparison.drafted or comparison
+        return self.compared[path]
+
+    def is_foreign(self, path: str | None) -> bool:
+        """Whether a checkpoint holds weights of TensorFlow or Keras that were not compared yet."""
+        triage = self.triages.get(path) if path is not None else None
+        return triage is not None and triage.checkpoint.kind in FOREIGN and triage.checkpoint.path not in self.compared
 
     async def preview(self, path: str, edit: Edit) -> Comparison:
         """The comparison under an edit that is still being typed; a class of the user's own reads no config."""

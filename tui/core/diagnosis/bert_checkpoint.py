@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport, JsonFile, Weights
 from tui.core.json_text import dumps
@@ -44,6 +44,11 @@ def is_google_bert(checkpoint: Checkpoint) -> bool:
     return "bert/embeddings/word_embeddings" in names and "bert/embeddings/LayerNorm/gamma" in names
 
 
+def _unread(checkpoint: Checkpoint) -> bool:
+    """Whether it is a checkpoint of TensorFlow, with config.json or without, and no weights that a class would take."""
+    return checkpoint.kind in ("tensorflow_checkpoint", "transformers") and not checkpoint.weights.files
+
+
 def translated(name: str) -> tuple[str, bool] | None:
     """(transformers' name, whether it is transposed) of a Google name, `None` for an optimizer's arrays."""
     if _SKIPPED.search(name):
@@ -70,16 +75,14 @@ def translated_tensors(tensors: tuple[Tensor, ...]) -> dict[str, tuple[int, ...]
 
 def as_transformers(checkpoint: Checkpoint) -> Checkpoint:
     """Google's checkpoint as it is once it is converted: names, shapes and config of transformers; others unchanged."""
-    if checkpoint.kind != "tensorflow_checkpoint" or not is_google_bert(checkpoint):
+    if not _unread(checkpoint) or not is_google_bert(checkpoint):
         return checkpoint
     dtypes = {found[0]: tensor for tensor in checkpoint.tensors if (found := translated(tensor.name)) is not None}
     tensors = tuple(
         Tensor(name, dtypes[name].dtype, shape, dtypes[name].nbytes, _WEIGHTS)
         for name, shape in translated_tensors(checkpoint.tensors).items()
     )
-    document = checkpoint.json_files.get("bert_config.json")
-    values = {**(document.mapping if document is not None else {}), "model_type": "bert"}
-    values["architectures"] = [model_class(checkpoint)]
+    values = config_of(checkpoint)
     return replace(
         checkpoint,
         kind="transformers",
@@ -90,6 +93,15 @@ def as_transformers(checkpoint: Checkpoint) -> Checkpoint:
 
 
 _WEIGHTS = "model.safetensors"
+
+
+def config_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """config.json of transformers where it is there, else bert_config.json as transformers would have it."""
+    if isinstance(checkpoint.settings.get("model_type"), str):
+        return checkpoint.settings
+    document = checkpoint.json_files.get("bert_config.json")
+    values = {**(document.mapping if document is not None else {}), "model_type": "bert"}
+    return {**values, "architectures": [model_class(checkpoint)]}
 
 
 def model_class(checkpoint: Checkpoint) -> str:
@@ -129,7 +141,7 @@ for name in sorted(reader.get_variable_to_shape_map()):
     tensors[heads.get(key, key)] = np.ascontiguousarray(value)
 save_file(tensors, os.path.join(target, "model.safetensors"), {{"format": "pt"}})
 config = json.load(open({config!r}))
-config.update(model_type="bert", architectures=[{model_class!r}])
+config.update({changes!r})
 json.dump(config, open(os.path.join(target, "config.json"), "w"), indent=2)
 vocabulary = {vocabulary!r}
 if os.path.exists(vocabulary):
@@ -142,12 +154,14 @@ print(len(tensors), "tensors written to", target, "and verified")
 """
 
 
-def conversion(checkpoint: Checkpoint) -> str:
+def conversion(checkpoint: Checkpoint, target: str) -> str:
     """A program that writes the checkpoint as safetensors into a new directory and compares every tensor."""
     root = checkpoint.root.absolute()
     prefix = str(checkpoint.files[0].metadata.get("prefix", "bert_model.ckpt"))
+    own = isinstance(checkpoint.settings.get("model_type"), str)
+    changes = {} if own else {"model_type": "bert", "architectures": [model_class(checkpoint)]}
     return _PROGRAM.format(
-        source=str(root / prefix), target=f"{root}-transformers", words=list(_WORDS), heads=_HEADS,
-        skipped=_SKIPPED.pattern, config=str(root / "bert_config.json"), model_class=model_class(checkpoint),
+        source=str(root / prefix), target=target, words=list(_WORDS), heads=_HEADS, skipped=_SKIPPED.pattern,
+        config=str(root / ("config.json" if own else "bert_config.json")), changes=changes,
         vocabulary=str(root / "vocab.txt"),
     )  # fmt: skip

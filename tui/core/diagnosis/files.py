@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
-from tui.core.diagnosis import keras_weights
+from tui.core.diagnosis import keras_weights, translated
 from tui.core.diagnosis.make import copy_again, fetch_again, fetch_pointer, finding, python_command
 from tui.core.diagnosis.pages import PAGES
 from tui.core.formats.recognised import TITLES
@@ -179,8 +179,9 @@ def no_weights(evidence: Evidence) -> Iterator[Finding]:
     others = [file.name for file in checkpoint.files]
     shown = ", ".join(printable(name) for name in others[:6]) or "none"
     message = f"Error no file named model.safetensors, or pytorch_model.bin, found in directory {checkpoint.path}."
-    if keras_weights.tf_model(checkpoint) is not None:
-        yield _tensorflow_weights(checkpoint, message)
+    known = translated.conversion(checkpoint)
+    if known is not None:
+        yield _tensorflow_weights(checkpoint, known, message)
         return
     yield finding(
         "shard-no-weights",
@@ -189,20 +190,21 @@ def no_weights(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def _tensorflow_weights(checkpoint: Checkpoint, message: str) -> Finding:
-    """Weights of transformers 4's TensorFlow models, which transformers 5 no longer reads."""
-    kind = str(checkpoint.config.mapping.get("model_type", "")) if checkpoint.config is not None else ""
+def _tensorflow_weights(checkpoint: Checkpoint, known: translated.Conversion, message: str) -> Finding:
+    """Weights of TensorFlow, which transformers 5 no longer reads."""
+    kind = str(checkpoint.settings.get("model_type", ""))
+    file = keras_weights.tf_model(checkpoint)
+    name = file.name if file is not None else checkpoint.files[0].name
     lines = [
-        f"{keras_weights.NAME} is here: weights of TensorFlow, which transformers 5 reads no more, from_tf=True or not",
+        f"{printable(name)} is here: weights of TensorFlow, which transformers 5 reads no more, from_tf=True or not",
         f"the loader says: OSError: {printable(message)}",
         "compare shows them under torch's names, as they are once they are converted",
+        *known.notes,
     ]
-    generic = kind in keras_weights.GENERIC
-    if not generic:
+    if file is not None and kind not in keras_weights.GENERIC:
         lines.append(f"the names of {printable(kind, 40) or 'an unknown family'} may follow rules of its own")
     return finding(
-        "shard-no-weights", lines, file=keras_weights.NAME, fix=(keras_weights.conversion(checkpoint),),
-        title="The weights are TensorFlow's: convert them once",
+        "shard-no-weights", lines, file=name, fix=known.fix, title="The weights are TensorFlow's: convert them once",
     )  # fmt: skip
 
 

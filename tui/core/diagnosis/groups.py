@@ -159,7 +159,7 @@ GROUPS: tuple[Group, ...] = (
             tensorflow.hub_v1, tensorflow.not_callable, tensorflow.several_graphs, tensorflow.ops,
             tensorflow.newer_writer, tensorflow.python_ops, tensorflow.variables, tensorflow.checkpoint_alone,
             tensorflow.inputs, tensorflow.packages, tensorflow.keras_loader, keras.custom, keras.lambdas, keras.skew,
-            keras.weights_only,
+            keras.weights_only, keras.convertible,
         ),
     ),
     Group(_environment, (machine.no_framework,)),

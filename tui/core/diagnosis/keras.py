@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tui.core.diagnosis import translated
 from tui.core.diagnosis.make import finding
 from tui.core.formats.keras_layers import KERAS_2_ONLY
 from tui.core.formats.recognised import TITLES
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from tui.core.diagnosis.evidence import Evidence, Finding
 
 _NO_SIGNATURE = "the loader says: OSError: Unable to synchronously open file (file signature not found)"
+_LIBRARIES = {"keras_hub": "keras-hub", "keras_nlp": "keras-nlp", "keras_cv": "keras-cv"}
+"""Packages that register their classes with Keras when they are imported, and the name under which pip has them."""
+
 _ABBREVIATED = frozenset({"mse", "MSE", "mae", "MAE", "mape", "MAPE", "msle", "MSLE"})
 """Losses whose short names Keras 3 resolves to functions that it then refuses to deserialize."""
 
@@ -58,6 +62,18 @@ def _custom(file: FileReport, names: list[str], path: str) -> Finding:
         said = f"the loader says: TypeError: … Could not locate class '{printable(classes[0])}'."
     pairs = ", ".join(f"{name!r}: {cls}" for name, cls in zip(names, classes, strict=True) if cls.isidentifier())
     module = "your_module"
+    packages = {name.partition(">")[0] for name in names if ">" in name}
+    library = _LIBRARIES.get(packages.pop()) if len(packages) == 1 and all(">" in name for name in names) else None
+    if library is not None:
+        imported = library.replace("-", "_")
+        code = (
+            f"import keras, {imported}  # pip install {library}; importing it registers its classes\n"
+            f"model = keras.models.load_model({path}, compile=False)"
+        )
+        return finding(
+            "keras-custom-class", [f"classes of {library}: {listing(names, 6)}", said], file=file.name, fix=(code,),
+            title=f"It needs {library}: {listing(classes)}",
+        )  # fmt: skip
     code = (
         f"import keras\nfrom {module} import {', '.join(cls for cls in classes if cls.isidentifier())}\n"
         f"model = keras.models.load_model({path}, custom_objects={{{pairs}}}, compile=False)"
@@ -163,6 +179,20 @@ def weights_only(evidence: Evidence) -> Iterator[Finding]:
         yield finding(
             "keras-weights-only", [f"no model_config in the file; {writer} wrote it", said], severity=severity,
             file=file.name, fix=(f"model = build_model()  # of the program that made it\nmodel.load_weights({path})",),
+        )  # fmt: skip
+
+
+def convertible(evidence: Evidence) -> Iterator[Finding]:
+    """Weights under names that transformers' are known for."""
+    checkpoint = evidence.checkpoint
+    known = translated.conversion(checkpoint) if checkpoint.kind in ("keras", "tensorflow_saved_model") else None
+    if known is not None:
+        title = known.title[0].upper() + known.title[1:]
+        yield finding(
+            "keras-convert-to-transformers",
+            [f"it is {known.title}", *known.notes, "compare shows them under transformers' names"],
+            title=f"{title}: transformers takes the weights once they are converted", fix=known.fix,
+            severity="warning" if checkpoint.kind == "keras" else "info",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`tf_model.h5`, as transformers 4 wrote its TensorFlow models: under torch's names, and the program that converts it.
+"""`tf_model.h5`, and what `save_weights` of the same classes wrote: under torch's names, and how it is converted.
 
 Mirrors `convert_tf_weight_name_to_pt_weight_name` and `apply_transpose` of transformers 4.57
 (`modeling_tf_pytorch_utils.py`); transformers 5 reads no TensorFlow weights any more. Compared with what that function
@@ -31,16 +31,30 @@ _AXES = {4: (3, 2, 0, 1), 3: (2, 1, 0)}
 """Torch's order of axes for kernels of convolutions, by their number."""
 
 MAX_NAME = 2048
+MAX_TENSORS = 100_000
 
 
 def tf_model(checkpoint: Checkpoint) -> FileReport | None:
-    """The readable `tf_model.h5` of a directory that has no weights which transformers 5 would take, else `None`."""
-    if checkpoint.kind != "transformers" or checkpoint.is_file or checkpoint.weights.files:
+    """The readable `tf_model.h5`, or another file of its names, where no weights are that transformers 5 would take."""
+    if checkpoint.kind not in ("transformers", "keras") or checkpoint.weights.files:
         return None
-    file = checkpoint.by_name.get(NAME)
-    if file is None or file.format != "hdf5" or file.fatal is not None or not file.tensors:
-        return None
-    return file if file.metadata.get("form") == "weights" else None
+    held = [file for file in checkpoint.files if _is_weights(file)]
+    named = [file for file in held if file.name == NAME and checkpoint.kind == "transformers"]
+    alike = [file for file in held if _has_tensorflow_names(file)]
+    return named[0] if named else alike[0] if len(alike) == 1 else None
+
+
+def _is_weights(file: FileReport) -> bool:
+    whole = file.format == "hdf5" and file.fatal is None and bool(file.tensors)
+    return whole and file.metadata.get("form") == "weights" and file.metadata.get("written_by") == "keras 2"
+
+
+_SCOPE = re.compile(r"[^/]*/tf_[a-z0-9_]+/")
+
+
+def _has_tensorflow_names(file: FileReport) -> bool:
+    """Whether every array lies in the scope of a class like `TFBertModel`: `bert/tf_bert_model/bert/…`."""
+    return len(file.tensors) <= MAX_TENSORS and all(_SCOPE.match(tensor.name) for tensor in file.tensors)
 
 
 def translated(path: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
@@ -84,7 +98,9 @@ def as_transformers(checkpoint: Checkpoint) -> Checkpoint:
         name, shape = translated(tensor.name, tensor.shape)
         tensors.setdefault(name, Tensor(name, tensor.dtype, shape, tensor.nbytes, _WEIGHTS))
     report = FileReport(_WEIGHTS, "safetensors", file.size, tuple(tensors.values()))
-    return replace(checkpoint, files=(report,), weights=Weights((_WEIGHTS,), "safetensors"))
+    return replace(
+        checkpoint, kind="transformers", is_file=False, files=(report,), weights=Weights((_WEIGHTS,), "safetensors")
+    )
 
 
 _PROGRAM = """import os, re, shutil
@@ -116,7 +132,7 @@ def take(path, item):
 with h5py.File(os.path.join(source, {name!r}), "r") as file:
     file.visititems(take)
 save_file(tensors, os.path.join(target, "model.safetensors"), {{"format": "pt"}})
-for name in os.listdir(source):
+for name in {beside}:
     if name.endswith((".json", ".txt", ".model")) and not name.endswith(".index.json"):
         shutil.copy(os.path.join(source, name), target)
 back = load_file(os.path.join(target, "model.safetensors"))
@@ -127,10 +143,11 @@ print(len(tensors), "tensors written to", target, "and verified")
 """
 
 
-def conversion(checkpoint: Checkpoint) -> str:
-    """A program that writes `tf_model.h5` as safetensors into a new directory and compares every tensor."""
-    root = checkpoint.root.absolute()
+def conversion(checkpoint: Checkpoint, target: str) -> str:
+    """A program that writes the weights as safetensors into a new directory and compares every tensor."""
+    file = tf_model(checkpoint)
     return _PROGRAM.format(
-        source=str(root), target=f"{root}-safetensors", last=_LAST, kernels=_KERNELS, axes=_AXES,
-        duplicate=_DUPLICATE, name=NAME,
+        source=str(checkpoint.root.absolute()), target=target, last=_LAST, kernels=_KERNELS, axes=_AXES,
+        duplicate=_DUPLICATE, name=file.name if file is not None else NAME,
+        beside="()" if checkpoint.is_file else "os.listdir(source)",
     )  # fmt: skip

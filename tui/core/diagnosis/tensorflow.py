@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis import tensorflow_calls as calls
-from tui.core.diagnosis.bert_checkpoint import conversion, is_google_bert
+from tui.core.diagnosis import translated
 from tui.core.diagnosis.make import finding
 from tui.core.diagnosis.tensorflow_ops import FILE_OPS, NEWEST, PRODUCER, PYTHON_OPS, missing, package_of
 from tui.core.text import count_of, listing, printable
@@ -312,11 +312,13 @@ def checkpoint_alone(evidence: Evidence) -> Iterator[Finding]:
         f"hub.load says: ValueError: Trying to load a model of incompatible/unknown type. '{checkpoint.root}' contains "
         "neither 'saved_model.pb' nor 'saved_model.pbtxt'.",
     ]
-    if is_google_bert(checkpoint):
-        lines.append("these are the names of Google's BERT; transformers 5 reads no TensorFlow weights any more")
+    known = translated.conversion(checkpoint)
+    if known is not None:
+        lines.append(f"it is {known.title}; transformers 5 reads no TensorFlow weights any more")
+        title = known.title[0].upper() + known.title[1:]
         yield finding(
-            "tensorflow-checkpoint-no-model", lines, severity="warning", fix=(conversion(checkpoint),),
-            title="A checkpoint of Google's BERT: weights without a model that hub.load could load",
+            "tensorflow-checkpoint-no-model", [*lines, *known.notes], severity="warning", fix=known.fix,
+            title=f"{title}: weights without a model that hub.load could load",
         )  # fmt: skip
         return
     prefix = str(checkpoint.files[0].metadata.get("prefix", checkpoint.files[0].name))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.tensorflow_ops import missing, package_of
 from tui.core.formats.tensorflow.messages import spec_text
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -336,8 +336,9 @@ def _names(want: dict[str, Any], absent: list[str], extra: list[str]) -> Mismatc
     if not renamed:
         back = {new: old for old, new in RENAMED.items() if old in want}
         renamed = {key: back[key] for key in extra if key in back}
-    unknown = ", ".join(printable(key, 80) for key in extra) or "nothing"
-    words = f"missing {', '.join(absent) or 'nothing'}; not known {unknown}"
+    unknown = ", ".join(printable(key, 80) for key in extra)
+    said = (f"missing {', '.join(absent)}" if absent else "", f"not known {unknown}" if extra else "")
+    words = "; ".join(filter(None, said))
     fix = "; ".join(f"{old} → {new}" for old, new in renamed.items()) or f"the names are {', '.join(want)}"
     return Mismatch("tfhub-input-names", f"the names of the inputs differ: {words}", fix)
 
@@ -375,7 +376,7 @@ def _leaf(want: dict[str, Any], given: str, name: str) -> list[Mismatch]:
     if shape is None or (sizes is None and dtype != "string"):
         return []
     if len(sizes or []) != len(shape):
-        words = f"{printable(name, 80)} has {len(sizes or [])} dimensions, the model wants {words_of(want)}"
+        words = f"{printable(name, 80)} has {count_of(len(sizes or []), 'dimension')}, the model wants {words_of(want)}"
         fix = "tf.expand_dims(value, 0)" if len(sizes or []) == len(shape) - 1 else f"a value of {words_of(want)}"
         if dtype == "string" and not sizes:
             return [Mismatch("tfhub-text-structure", words, 'tf.constant(["a sentence"])')]

@@ -3,7 +3,8 @@
 `metadata` of the report: `form` (`model`, `weights`, or `hdf5` for a file that is none of Keras), `written_by`
 (`keras 2`, `keras 3` or empty), `keras_version`, `backend`, `model_class`, `layers` (`name`, `class`, `package`),
 `custom` (classes of somebody's own), `lambdas` (layers that hold Python bytecode), `functions` (other code by name),
-`hub_layers` (TensorFlow Hub handles inside), `compiled`, `compile_strings`, `time_major`, `inputs`.
+`hub_layers` (TensorFlow Hub handles inside), `compiled`, `compile_strings`, `time_major`, `inputs`, and `root_name`
+(what Keras 3 calls the model whose weights it saved).
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ def _metadata(content: Content) -> dict[str, Any]:
     out: dict[str, Any] = {
         "keras_version": _text(root.get("keras_version") or inside.get("keras_version")),
         "backend": _text(root.get("backend") or inside.get("backend")),
+        "root_name": printable(_text(content.attributes.get("vars", {}).get("name")), 200),
     }
     names = {data.name.partition("/")[0] for data in content.datasets}
     if isinstance(config, str):

@@ -60,7 +60,8 @@ def head(comparison: Comparison, changes: dict[str, object], note: str, width: i
         rows.append(line(span("edited ", "key"), span(shown), span("  u undoes, s saves as", "dim")))
     if note:
         rows.append(line(span(note, "key")))
-    rows.append(_counts(comparison))
+    if comparison.stage != "not tried":
+        rows.append(_counts(comparison))
     for place, words in enumerate(explained(comparison)):
         of_field = place < len(comparison.fields)
         rows += wrapped(f"{words}{'  (f sets it)' if place == 0 and of_field else ''}", width, "key", "→ ", "  ")

@@ -53,6 +53,21 @@ class Comparing(Base):
         except CkptriageError as error:
             self.tell_error(error)
 
+    def compare_foreign(self) -> None:
+        """Compare weights of TensorFlow or Keras once their comparison is looked at; no verdict waits for it."""
+        if self.pane == "compare" and self.path is not None and self.session.is_foreign(self.path):
+            self._compare_foreign(self.path)
+
+    @work(exclusive=True, group="compare", exit_on_error=False)
+    async def _compare_foreign(self, path: str) -> None:
+        await asyncio.sleep(_DEBOUNCE)
+        try:
+            after = await self.session.compare_foreign(path)
+        except CkptriageError as error:
+            self.tell_error(error)
+            return
+        self._compared(path, None, after)
+
     def _compared(self, path: str, before: Comparison | None, after: Comparison) -> None:
         for words in after.disagreement:
             self.add_log(LogLine(0, "note", f"{path}: live answer and public loader differ, the loader's is shown"))

@@ -137,6 +137,7 @@ class Explorer(Deeds, Scanning):
             self.note = ""
             self.tokenizer_answer = None
         self.refresh_all(top=True)
+        self.compare_foreign()
 
     @on(Tree.NodeSelected)
     def _open_node(self, event: Tree.NodeSelected[str]) -> None:
@@ -207,6 +208,8 @@ class Explorer(Deeds, Scanning):
         return repository_text.rows(found, triage.checkpoint.root.name) if found is not None else []
 
     def _why_not(self, triage: Triage) -> str:
+        if self.session.is_foreign(triage.checkpoint.path):
+            return "asking the loader what it would make of these weights once they are converted …"
         if triage.checkpoint.kind != "transformers":
             return f"a {triage.checkpoint.kind} file names no model class; c chooses one for directories with a config"
         return "the loader was not asked about this checkpoint"
@@ -298,6 +301,7 @@ class Explorer(Deeds, Scanning):
             self.query_one(f"#{pane}").focus()
         self.refresh_view()
         self._mark()
+        self.compare_foreign()
 
     def action_maximise(self) -> None:
         """The focused pane alone, and back."""

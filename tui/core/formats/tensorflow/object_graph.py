@@ -11,6 +11,7 @@ from typing import Any
 from tui.core.formats.protobuf import BYTES, VARINT, Source, fields
 from tui.core.formats.tensorflow import dtypes, messages
 
+MAX_STORED = 20_000
 MAX_OPTIONS = 32
 """Variants of one function that are decoded; a model has one for each combination of flags."""
 
@@ -39,6 +40,9 @@ class ObjectGraph:
 
     variables: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list)
     """(name, dtype, shape) of every variable."""
+
+    stored: dict[str, str] = field(default_factory=dict)
+    """Where a variable in the root's list `variables` is stored (`variables/0`), and the variable's own name."""
 
     keras: bool = False
     """Whether the root was written by Keras."""
@@ -71,11 +75,23 @@ def read_object_graph(source: Source, start: int, end: int) -> ObjectGraph:
     index = children.get("__call__", -1)
     if 0 <= index < len(parts.nodes):
         graph.call = _function(source, *parts.nodes[index], parts.concrete)
-    for first, last in parts.nodes:
+    named: dict[int, str] = {}
+    for number, (first, last) in enumerate(parts.nodes):
         variable = _variable(source, first, last)
         if variable is not None:
             graph.variables.append(variable)
+            named[number] = variable[0]
+    graph.stored = _stored(source, parts, children.get("variables", -1), named)
     return graph
+
+
+def _stored(source: Source, parts: _Parts, index: int, named: dict[int, str]) -> dict[str, str]:
+    """The variables of the root's list by their place in it: a checkpoint names them by that."""
+    if not 0 <= index < len(parts.nodes):
+        return {}
+    items = _children(source, *parts.nodes[index], ObjectGraph())
+    found = ((f"variables/{place}", named.get(number, "")) for place, number in items.items() if place.isdigit())
+    return {place: name for place, name in list(found)[:MAX_STORED] if name}
 
 
 def _children(source: Source, start: int, end: int, graph: ObjectGraph) -> dict[str, int]:

@@ -154,6 +154,7 @@ def _add_objects(out: dict[str, Any], graph: ObjectGraph) -> None:
         callable=usable,
         call={"arguments": call.arguments, "options": call.options} if usable and call is not None else None,
         variables=[{"name": name, "dtype": dtype, "shape": list(shape)} for name, dtype, shape in graph.variables],
+        stored=graph.stored,
         keras=graph.keras,
     )
 
