@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui.core.diagnosis.evidence import Evidence
 from tui.core.diagnosis.make import copy_again, fetch_again, finding
 from tui.core.text import count_of, listing, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tui.core.deep.report import DeepFile
-    from tui.core.diagnosis.evidence import Evidence, Finding
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.deep.report import DeepFile, DeepReport
+    from tui.core.diagnosis.evidence import Finding
 
 
 def checksums(evidence: Evidence) -> Iterator[Finding]:
@@ -122,3 +124,9 @@ def holes(evidence: Evidence) -> Iterator[Finding]:
 
 RULES = (checksums, records, bundles, values, duplicates, holes)
 """In the order in which they are asked."""
+
+
+def findings(report: DeepReport, checkpoint: Checkpoint) -> tuple[Finding, ...]:
+    """What reading every byte found, and nothing else."""
+    evidence = Evidence(checkpoint, deep=report)
+    return tuple(item for rule in RULES for item in rule(evidence))
