@@ -284,7 +284,7 @@ def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
         return [manifest_report(root / "model.json", layout)]
     if layout.name == "orbax":
         items = ["", *(part.name for part in layout.parts[:MAX_COMPONENTS])]
-        return [report for report in (read_arrays(root, item) for item in items) if report is not None]
+        return [report for item in items for report in read_arrays(root, item)]
     models = [part.name for part in layout.parts if part.name.endswith(".mlmodel") and part.present]
     return [read_file(root / name, name) for name in models[:MAX_COMPONENTS]]
 

@@ -54,6 +54,9 @@ TITLES: dict[str, str] = {
     "html": "an HTML page",
     "empty": "empty",
     "zeros": "all zeros",
+    "zarr": "Zarr arrays",
+    "ocdbt": "an OCDBT of tensorstore",
+    "ocdbt_data": "data of an OCDBT",
     "unknown": "of no known format",
 }
 """Formats in words."""
