@@ -16,7 +16,7 @@ import torch.distributed.checkpoint as distributed
 from safetensors.torch import save, save_file
 
 from tests.builders.checkpoints import write_safetensors
-from tests.conftest import SAMPLES
+from tests.conftest import REPOSITORY, SAMPLES
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.report.model import Triage, triage_of
 from tui.core.scan import scan
@@ -68,6 +68,7 @@ EXPECTED = {
     "tf/keras": ("keras", "fails"),
     "tf/web": ("tfjs", "unknown"),
     "orbax": ("orbax", "unknown"),
+    "net.mlpackage": ("coreml", "unknown"),
 }
 
 
@@ -204,9 +205,8 @@ def tree(tmp_path: Path) -> Path:
     _files(tmp_path / "files")
     _broken(tmp_path / "files")
     _tensorflow(tmp_path / "tf")
-    (tmp_path / "orbax" / "default").mkdir(parents=True)
-    (tmp_path / "orbax" / "_CHECKPOINT_METADATA").write_text("{}", "utf-8")
-    (tmp_path / "orbax" / "default" / "manifest.ocdbt").write_bytes(b"")
+    shutil.copytree(REPOSITORY / "tests" / "data" / "orbax" / "pytree", tmp_path / "orbax")
+    shutil.copytree(REPOSITORY / "tests" / "data" / "coreml" / "net.mlpackage", tmp_path / "net.mlpackage")
     return tmp_path
 
 

@@ -217,6 +217,8 @@ PAGES |= _pages(
     ("fasttext-damaged", "error", "The fastText file is damaged", "It ends before its matrices, or is of a version that fastText does not read.", "Fetch the file again."),
     ("tflite-damaged", "error", "The TensorFlow Lite file is damaged", "Its tables refer to bytes that are not there: a download that stopped early, or damage.", "Fetch the file again."),
     ("coreml-damaged", "error", "The CoreML file is damaged", "A field reaches beyond the end of the file.", "Fetch the file again."),
+    ("coreml-weights-missing", "error", "The package lacks its weights", "The program of the package names a file of weights that is not in it or cannot be opened; compiling the model fails.", "Copy the package again as a whole: it is a directory."),
+    ("coreml-weights-damaged", "error", "Weights of the package are not where the program says", "weight.bin ends before them, or what lies there is no blob of that dtype and size: cut short, changed, or of another model.", "Copy the package again as a whole: it is a directory."),
     # adapters
     ("adapter-no-weights", "error", "The adapter has no weights", "There is an adapter_config.json and no adapter_model.safetensors or adapter_model.bin beside it.", "Fetch the file, or use the step before if a save was interrupted."),
     ("adapter-adapter-as-model", "info", "An adapter, not a model", "The directory holds what training added to a base model. AutoModel finds no config.json in it unless peft is installed; without the base model nothing loads.", "from peft import AutoPeftModelForCausalLM; AutoPeftModelForCausalLM.from_pretrained(path)."),

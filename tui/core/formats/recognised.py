@@ -43,6 +43,7 @@ TITLES: dict[str, str] = {
     "lzma": "an lzma stream",
     "flax": "Flax msgpack",
     "coreml": "CoreML",
+    "coreml_weights": "weights of a CoreML package",
     "torch_export": "a torch.export archive",
     "joblib_zlib": "a zlib stream of joblib",
     "safetensors": "safetensors",
