@@ -18,6 +18,7 @@ from tui.errors import WorkerError
 from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
 from tui.system.cache_tree import Repository, repository_of
+from tui.system.lfs_clone import LfsClone, read_clone, root_of
 from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.downloads import Downloads
@@ -118,6 +119,10 @@ class Session:
         """The repository of the hub cache by checkpoint."""
 
         self._repositories: dict[Path, Repository | None] = {}
+        self.clones: dict[str, LfsClone] = {}
+        """The git-lfs clone by checkpoint."""
+
+        self._clones: dict[Path, LfsClone | None] = {}
         self.downloads = Downloads()
         self.deep: dict[str, DeepReport] = {}
         """What reading every byte told, by path."""
@@ -158,6 +163,7 @@ class Session:
         self.triages[checkpoint.path] = triage
         self.downloads.consider(checkpoint)
         self._note_repository(checkpoint)
+        self._note_clone(checkpoint)
         return triage
 
     def _note_repository(self, checkpoint: Checkpoint) -> None:
@@ -171,6 +177,17 @@ class Session:
         found = self._repositories[place]
         if found is not None:
             self.repositories[checkpoint.path] = found
+
+    def _note_clone(self, checkpoint: Checkpoint) -> None:
+        """The git-lfs clone that a checkpoint lies in, read once for all that lie there."""
+        root = root_of(checkpoint.root.absolute())
+        if root is None:
+            return
+        if root not in self._clones:
+            self._clones[root] = read_clone(root)
+        found = self._clones[root]
+        if found is not None:
+            self.clones[checkpoint.path] = found
 
     def refs(self, path: str) -> tuple[str, ...]:
         """Branches and tags that point to a revision of the hub cache."""
@@ -193,6 +210,7 @@ class Session:
             return None
         self.deep.pop(path, None)
         self.compared.pop(path, None)
+        self._clones.clear()
         self.rows[row.path] = row
         return self.first_look(replace(row, names=frozenset()).read())
 
