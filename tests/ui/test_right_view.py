@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import SAMPLES
-from tests.system import test_lfs_clone as lfs
+from tests.core import test_lfs_clone as lfs
 from tests.triage import test_mixed_tree as mixed
 from tests.ui.test_explorer import explorer, text, until
 from tui.core.text import printable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tui.core.lfs_clone import LfsClone, commands, object_words, summary
 from tui.core.text import printable
-from tui.system.lfs_clone import LfsClone, commands, object_words, summary
 
 _MOST = 1000
 

@@ -11,11 +11,11 @@ from tui.cli import cache, clone
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import finite
+from tui.core.lfs_clone import read_clone, root_of
 from tui.core.statistics import figures, statistics
 from tui.core.statistics import to_json as statistics_json
 from tui.core.text import bytes_size, count_of, printable, shape_text
 from tui.errors import UsageError
-from tui.system.lfs_clone import read_clone, root_of
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
+from tui.core.lfs_clone import LfsClone, read_clone, root_of
 from tui.core.partial import final_name
 from tui.core.report.model import Report, Triage, triage_of
 from tui.core.scan import Found, scan
@@ -18,7 +19,6 @@ from tui.errors import WorkerError
 from tui.loading import base as bases
 from tui.loading.worker import EnvironmentInfo, Worker
 from tui.system.cache_tree import Repository, repository_of
-from tui.system.lfs_clone import LfsClone, read_clone, root_of
 from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.downloads import Downloads

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui.core.lfs_clone import commands, object_words, summary
 from tui.core.text import bytes_size, printable
-from tui.system.lfs_clone import commands, object_words, summary
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
 
 if TYPE_CHECKING:
-    from tui.system.lfs_clone import LfsClone
+    from tui.core.lfs_clone import LfsClone
 
 _MOST = 200
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY, SAMPLES
-from tui.core.assemble import read_directory
+from tui.core import git_index
+from tui.core.assemble import read_directory, read_one_file
+from tui.core.deep.verify import verify
 from tui.core.diagnosis.evidence import Evidence
+from tui.core.lfs_clone import LfsClone, commands, object_words, read_clone, root_of, summary
 from tui.core.report.model import triage_of
-from tui.system import git_index
-from tui.system.lfs_clone import LfsClone, commands, object_words, read_clone, root_of, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +153,19 @@ def test_the_fix_names_every_pointer_of_the_checkpoint(clone: Path) -> None:
     for fix in fixes:
         assert fix.startswith(f"git -C {clone} lfs pull --include=")
         assert set(fix.partition("--include=")[2].split(",")) == {"model.safetensors", "b.bin"}
+
+
+def test_deep_verification_holds_a_file_against_its_pointer(clone: Path) -> None:
+    path = clone / "model.safetensors"
+    report = verify(read_one_file(path, str(path))).files[0]
+    assert (report.matches, report.known and report.known.source) == (True, "its git-lfs pointer in the repository")
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x55")
+    checkpoint = read_one_file(path, str(path))
+    deep = verify(checkpoint)
+    assert deep.files[0].matches is False
+    assert "file-sha256-mismatch" in {item.rule for item in triage_of(Evidence(checkpoint, deep=deep)).findings}
 
 
 def test_inspect_lists_the_objects(clone: Path) -> None:

@@ -14,9 +14,9 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core import git_index
 from tui.core.files import FileProblem, read_small
 from tui.core.text import bytes_size, count_of, listing, printable, shell
-from tui.system import git_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
