@@ -17,7 +17,7 @@ from tui.core import git_index
 from tui.core.assemble import read_directory, read_one_file
 from tui.core.deep.verify import verify
 from tui.core.diagnosis.evidence import Evidence
-from tui.core.lfs_clone import LfsClone, commands, object_words, read_clone, root_of, summary
+from tui.core.lfs_clone import LfsClone, commands, concerns, object_words, read_clone, root_of, summary
 from tui.core.report.model import triage_of
 
 if TYPE_CHECKING:
@@ -133,6 +133,13 @@ def test_a_clone_without_git_lfs_and_a_repository_that_does_not_use_it(tmp_path:
     plain.mkdir()
     git(plain, "init", "-q")
     assert (root_of(plain / "a" / "b"), read_clone(plain), root_of(tmp_path)) == (plain, None, None)
+
+
+def test_whom_a_clone_concerns(clone: Path) -> None:
+    found = read(clone)
+    yes = (clone, clone / "sub", clone / "b.bin", clone / "sub" / "c.safetensors")
+    no = (clone / "su", clone / "config.json", clone.parent, clone / "other")
+    assert [concerns(found, place) for place in yes + no] == [True] * 4 + [False] * 4
 
 
 def test_another_working_tree_shares_the_store(tmp_path: Path, clone: Path) -> None:

@@ -11,7 +11,7 @@ from tui.cli import cache, clone
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import finite
-from tui.core.lfs_clone import read_clone, root_of
+from tui.core.lfs_clone import concerns, read_clone, root_of
 from tui.core.statistics import figures, statistics
 from tui.core.statistics import to_json as statistics_json
 from tui.core.text import bytes_size, count_of, printable, shape_text
@@ -38,6 +38,8 @@ def command(path: str, tensor: str | None, as_json: bool) -> int:
     checkpoint = one_checkpoint(path)
     root = root_of(checkpoint.root.absolute())
     here = read_clone(root) if root is not None else None
+    if here is not None and not concerns(here, checkpoint.location.absolute()):
+        here = None
     read = statistics(checkpoint, tensor) if tensor is not None else None
     if tensor is not None and read is None:
         raise UsageError(f"there is no tensor {printable(tensor, 120)} in {printable(path, 120)}")

@@ -223,6 +223,11 @@ class Checkpoint:
     layout: Layout | None = None
 
     @property
+    def location(self) -> Path:
+        """The directory, or the single file."""
+        return self.root / self.files[0].name if self.is_file and self.files else self.root
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The values of config.json, empty where it is absent, broken or no object."""
         return self.config.mapping if self.config is not None else {}

@@ -99,6 +99,17 @@ def read_clone(root: Path) -> LfsClone | None:
     return _clone(root, git) if git is not None else None
 
 
+def concerns(clone: LfsClone, place: Path) -> bool:
+    """Whether a path is the clone itself, or holds or is the content of one of its objects."""
+    if place == clone.root:
+        return True
+    try:
+        below = place.relative_to(clone.root).as_posix()
+    except ValueError:
+        return False
+    return any(name == below or name.startswith(f"{below}/") for item in clone.objects for name in item.files)
+
+
 def commands(clone: LfsClone) -> tuple[str, ...]:
     """What fetches the very files that are pointers, and what writes out those whose objects are here."""
     wanted = [name for item in clone.missing for name in item.pointers]

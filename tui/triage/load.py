@@ -116,7 +116,7 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
     own = options.code is not None
     loader = None if own else loader_for(checkpoint, options)
     if loader is None and not own:
-        return f"there is no loader for a {checkpoint.kind} checkpoint yet"
+        return f"there is no loader for checkpoints of kind {checkpoint.kind} yet"
     if (own or loader in SINGLE_FILE) and loader != "safetensors" and not checkpoint.weight_files:
         return "there is no file to load"
     code = code_inside(checkpoint) if loader in _TENSORFLOW else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
-from tui.core.lfs_clone import LfsClone, read_clone, root_of
+from tui.core.lfs_clone import LfsClone, concerns, read_clone, root_of
 from tui.core.partial import final_name
 from tui.core.report.model import Report, Triage, triage_of
 from tui.core.scan import Found, scan
@@ -186,7 +186,7 @@ class Session:
         if root not in self._clones:
             self._clones[root] = read_clone(root)
         found = self._clones[root]
-        if found is not None:
+        if found is not None and concerns(found, checkpoint.location.absolute()):
             self.clones[checkpoint.path] = found
 
     def refs(self, path: str) -> tuple[str, ...]:
