@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders.format_samples import varint
 from tests.conftest import REPOSITORY
 from tui.core.assemble import read_directory
 from tui.core.diagnosis.evidence import Evidence
@@ -178,6 +180,31 @@ def test_counts_of_two_to_the_sixtieth_and_paths_that_lead_outside(copy: Callabl
         manifest.write_bytes(rewritten(whole, path, whole[path : path + 34], name))
         [found] = [item for item in check(place).findings if item.rule == "orbax-manifest-damaged"]
         assert "outside" in found.evidence[0]
+
+
+def _sealed(magic: int, body: bytes) -> bytes:
+    """An uncompressed manifest or node round `body`."""
+    data = magic.to_bytes(4, "big") + (len(body) + 18).to_bytes(8, "little") + b"\0\0" + body
+    return data + crc32c(data).to_bytes(4, "little")
+
+
+def test_names_that_share_their_beginnings_take_no_memory_without_bound(tmp_path: Path) -> None:
+    count = 20_000
+    lengths = b"".join(varint(60_000 if index == 0 else 1) for index in range(count))
+    names = varint(59_999) * (count - 1) + lengths + bytes(60_000 + count - 1)
+    node = _sealed(0x0CDB20DE, b"\0\0" + varint(count) + names + bytes(2 * count))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "x").write_bytes(node)
+    files = b"\1" + varint(3) + b"\0" + b"d/x"
+    versions = b"\1\1\0\0\0" + varint(len(node)) + b"\0\0\0" + bytes(8) + b"\0"
+    manifest = _sealed(0x0CDB3A2A, bytes(16) + b"\0\1\1" + b"\4" + b"\0" + files + versions)
+    (tmp_path / "manifest.ocdbt").write_bytes(manifest)
+    tracemalloc.start()
+    found = [item for item in check(tmp_path).findings if item.rule == "orbax-manifest-damaged"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "names take more than" in found[0].evidence[0]
+    assert peak < 64 << 20
 
 
 def test_changed_bytes_never_raise(copy: Callable[[str], Path]) -> None:

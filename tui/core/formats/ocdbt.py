@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = "manifest.ocdbt"
-MAX_DECODED = 16 << 20
-"""Bytes of nodes that are read of one database: half a million chunks."""
+MAX_DECODED = 8 << 20
+"""Bytes of nodes that are read of one database: a quarter of a million chunks."""
+
+MAX_NAMES = 64 << 20
+"""Bytes of the names in them, which share their beginnings and are many times longer than what is stored."""
 
 MAX_NODES = 20_000
 MAX_ENTRIES = 1 << 20
@@ -82,11 +85,11 @@ def read_database(root: Path, where: str, wanted: Callable[[str], bool]) -> List
     except _Broken as broken:
         listing.problems.append(broken.problem)
         return listing
-    nodes, left = 0, MAX_DECODED
+    nodes, left, names = 0, MAX_DECODED, MAX_NAMES
     while stack:
         node = stack.pop()
         nodes += 1
-        if nodes > MAX_NODES or left <= 0 or listing.keys > MAX_ENTRIES:
+        if nodes > MAX_NODES or min(left, names) <= 0 or listing.keys > MAX_ENTRIES:
             words = f"holds more than is read of it; {listing.keys:,} keys were"
             listing.problems.append(Problem("orbax-not-read", words, where + MANIFEST, fatal=False))
             break
@@ -95,6 +98,7 @@ def read_database(root: Path, where: str, wanted: Callable[[str], bool]) -> List
             body = _node_body(root, where, node, left)
             left -= len(body.data)
             stack += _entries(root, where, node, body, wanted, listing)
+            names -= body.expanded
         except _Broken as broken:
             listing.problems.append(broken.problem)
     listing.problems += _absent(root, where, listing)
@@ -107,6 +111,9 @@ class _Body:
     def __init__(self, data: bytes, name: str, offset: int) -> None:
         self.data = data
         self.at = 0
+        self.expanded = 0
+        """Bytes of the names that were read from it."""
+
         self.name = name
         self.offset = offset
 
@@ -154,6 +161,9 @@ class _Body:
                 raise self.broken("a name shares more than the one before has")
             before = before[:shared] + self.take(own)
             out.append(before)
+            self.expanded += len(before)
+            if self.expanded > MAX_NAMES // 4:
+                raise self.broken(f"its names take more than {MAX_NAMES // 4:,} bytes")
         return out
 
 

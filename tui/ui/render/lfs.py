@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.lfs_clone import commands, object_words, summary
 from tui.core.text import bytes_size, printable
-from tui.ui.render.lines import BLANK, Line, line, span, wrapped
+from tui.ui.render.lines import BLANK, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
     from tui.core.lfs_clone import LfsClone
@@ -19,7 +19,7 @@ def rows(clone: LfsClone, width: int) -> list[Line]:
     out = [BLANK, line(span("git-lfs clone", "head"), span(f"  {printable(str(clone.root))}", "dim"))]
     out += wrapped(summary(clone), width, "warn" if clone.missing else "plain", "  ", "  ")
     for command in commands(clone):
-        out.append(line(span("  fix: ", "key"), span(command), copy=command))
+        out += program(command, width, "  fix: ", "       ")
     for name, size in clone.incomplete[:20]:
         out.append(
             line(span(f"  {bytes_size(size):>10}  {printable(name, 24)}  a download that has not ended", "warn"))
