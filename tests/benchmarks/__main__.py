@@ -415,13 +415,13 @@ def deep(place: Path) -> Iterator[Row]:
 
 def _looked(path: Path, values: bool) -> float:
     """Seconds to read a file in pieces, its values looked at or not."""
-    from tui.core.deep.values import Look, look, pieces, places
+    from tui.core.deep.values import GRAIN, Look, look, pieces, places
     from tui.core.deep.verify import PIECE
     from tui.core.files import open_regular
     from tui.core.formats import read_file
 
     report = read_file(path, path.name)
-    buffer = memoryview(bytearray(PIECE + 64))
+    buffer = memoryview(bytearray(PIECE + GRAIN))
     looks = {tensor.name: Look() for tensor in report.tensors}
     started = time.perf_counter()
     with open_regular(path) as file:

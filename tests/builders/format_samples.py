@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from contextlib import contextmanager
 from types import ModuleType
@@ -113,3 +114,16 @@ def optimizer_state(dest: Path) -> None:
     """What the Trainer writes after the weights and before trainer_state.json."""
     state = {"state": {}, "param_groups": [{"lr": 5e-05, "params": [0, 1, 2]}]}
     torch.save(state, dest / "optimizer.pt")
+
+
+def fasttext(words: int = 5, dim: int = 3, version: int = 12, quantized: bool = False) -> bytes:
+    """A model as fastText 0.9 writes it (`FastText::saveModel`): arguments, dictionary, two matrices."""
+    out = struct.pack("<ii", 793712314, version) + struct.pack("<12i", dim, 5, 5, 1, 5, 1, 1, 3, 7, 0, 0, 100)
+    out += struct.pack("<d", 1e-4) + struct.pack("<iiiqq", words, words - 1, 1, 99, -1)
+    for number in range(words):
+        out += f"word{number}".encode() * 20 + b"\0" + struct.pack("<qb", number, 0)
+    out += struct.pack("<?", quantized)
+    if quantized:
+        return out + bytes(64)
+    matrix = struct.pack("<qq", words + 7, dim) + bytes(4 * dim * (words + 7))
+    return out + matrix + struct.pack("<?", False) + struct.pack("<qq", 1, dim) + bytes(4 * dim)

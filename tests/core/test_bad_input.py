@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import struct
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -12,11 +14,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.builders.format_samples import varint
-from tests.conftest import SAMPLES
+from tests.builders.format_samples import fasttext, varint
+from tests.conftest import REPOSITORY, SAMPLES
 from tests.fuzz.seeds import seeds
 from tui.core.assemble import read_directory
+from tui.core.diagnosis.evidence import Evidence
+from tui.core.diagnosis.rules import diagnose
 from tui.core.formats import read_file
+from tui.core.report.model import triage_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
 
 NAMES = (
     "model.safetensors", "pytorch_model.bin", "legacy.bin", "module.pt", "model.gguf", "model.npz", "model.onnx",
-    "array.npy", "model.pkl.gz", "model.pth.tar", "flax_model.msgpack", "model.tflite",
+    "array.npy", "model.pkl.gz", "model.pth.tar", "flax_model.msgpack", "model.tflite", "model.h5", "model.keras",
+    "saved_model.pb", "bert.ckpt.index", "net.mlmodel", "words.bin", "exported.pt2",
 )  # fmt: skip
 
 
@@ -38,6 +44,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "legacy.bin": "bert-ner-legacy-bin/pytorch_model.bin",
     }  # fmt: skip
     out = {name: seed.wrap(seed.data) for name, seed in found.items()}
+    out["net.mlmodel"] = (REPOSITORY / "tests" / "data" / "coreml" / "net.mlmodel").read_bytes()
+    out["words.bin"] = fasttext()
+    exported = torch.export.export(torch.nn.Linear(4, 2), (torch.ones(1, 4),))
+    buffer = io.BytesIO()
+    torch.export.save(exported, buffer)
+    out["exported.pt2"] = buffer.getvalue()
     return {**out, **{name: (SAMPLES / path).read_bytes() for name, path in samples.items()}}
 
 
@@ -97,6 +109,7 @@ def _absurd() -> dict[str, bytes]:
     header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }" % (HUGE, HUGE)  # noqa: UP031  # braces
     dims = b"\x08" + varint(HUGE) + b"\x08" + varint(HUGE) + b"\x10\x01\x42\x01w\x4a\x04\x00\x00\x00\x00"
     graph = b"\x2a" + varint(len(dims)) + dims
+    hdf5 = (SAMPLES / "keras-custom-layer" / "model.h5").read_bytes()
     return {
         "shape.safetensors": _safetensors(json.dumps({"w": entry}).encode(), bytes(4)),
         "offsets.safetensors": _safetensors(json.dumps({"w": offsets}).encode(), bytes(4)),
@@ -106,6 +119,13 @@ def _absurd() -> dict[str, bytes]:
         "map.msgpack": b"\xdf\xff\xff\xff\xff\xa1a",
         "dims.onnx": b"\x08\x08\x3a" + varint(len(graph)) + graph,
         "long.onnx": b"\x08\x08\x3a" + varint(HUGE) + graph,
+        "long.mlmodel": b"\x08\x04\xa2\x1f" + varint(HUGE) + b"layers",
+        "matrix.bin": fasttext().replace(struct.pack("<qq", 12, 3), struct.pack("<qq", HUGE, HUGE)),
+        "saved_model.pb": b"\x08\x01\x12" + varint(HUGE) + bytes(40),
+        "handles.ckpt.index": (bytes(60) + varint(0) + varint(8) + varint(HUGE) + varint(HUGE)).ljust(100, b"\0")
+        + struct.pack("<Q", 0xDB4775248B80FB57),
+        "end.h5": hdf5[:40] + struct.pack("<Q", HUGE) + hdf5[48:],
+        "root.tflite": struct.pack("<I", (1 << 31) - 1) + b"TFL3" + bytes(90),
         "zip.bin": b"PK\x03\x04" + bytes(26) + b"PK\x05\x06" + struct.pack("<4H2IH", 0, 0, 65535, 65535, 1 << 31, 0, 0),
     }
 
@@ -119,6 +139,31 @@ def test_absurd_counts_are_refused_without_their_memory(tmp_path: Path, name: st
     assert report.fatal is not None
     assert report.fatal.file == name
     assert peak < 4 << 20
+
+
+def test_tensorflow_js_with_absurd_shapes_and_a_shard_of_another_model(tmp_path: Path) -> None:
+    """The manifest's sizes are not those of the shards; a shape of 2^60 asks for no memory."""
+    for shape, size in (([HUGE, HUGE], 8), ([2], 12), ([2], 4)):
+        weights = [{"name": "w", "shape": shape, "dtype": "float32"}]
+        manifest = {"paths": ["group1-shard1of1.bin"], "weights": weights}
+        document = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [manifest]}
+        (tmp_path / "model.json").write_text(json.dumps(document), "utf-8")
+        (tmp_path / "group1-shard1of1.bin").write_bytes(bytes(size))
+        triage = triage_of(Evidence(read_directory(tmp_path, "m")))
+        assert [item.rule for item in triage.findings] == ["layout-part-missing"]
+        assert [tensor.shape for tensor in triage.checkpoint.tensors] == [tuple(shape)]
+
+
+def test_a_bundle_with_the_shard_of_another_model(tmp_path: Path) -> None:
+    """Its size gives it away at once; the tensors of the index are listed all the same."""
+    shutil.copytree(SAMPLES / "google-bert-checkpoint", tmp_path / "b")
+    [shard] = (tmp_path / "b").glob("*.data-*")
+    whole = len(read_directory(tmp_path / "b", "b").tensors)
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 3])
+    triage = triage_of(Evidence(read_directory(tmp_path / "b", "b")))
+    assert triage.verdict == "fails"
+    assert any(item.file and item.file.endswith(shard.name) for item in triage.findings)
+    assert len(triage.checkpoint.tensors) == whole
 
 
 def test_tensors_over_one_another_are_said(tmp_path: Path) -> None:
@@ -140,9 +185,6 @@ def test_a_shard_of_another_model_is_said_by_the_names_it_lacks(tmp_path: Path) 
         "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"},
     }
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
-    from tui.core.diagnosis.evidence import Evidence
-    from tui.core.diagnosis.rules import diagnose
-
     found = diagnose(Evidence(read_directory(tmp_path, "m")))
     words = [line for item in found if item.rule.startswith("shard-") for line in item.evidence]
     assert any("b" in line.split() or "other" in line for line in words), found

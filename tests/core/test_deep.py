@@ -96,6 +96,22 @@ def test_zero_weights_and_copies_are_told(tmp_path: Path) -> None:
     assert not {"tensor-all-zero", "tensor-duplicate"} & read(tmp_path / "n.safetensors")[1]
 
 
+def test_matrices_of_one_value_are_told_and_norms_are_not(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    state = {"a.kernel": torch.full((8, 8), 0.5), "norm.weight": torch.ones(8), "b.weight": torch.randn(8, 8)}
+    save_file(state, str(tmp_path / "m.safetensors"))
+    file, rules = read(tmp_path / "m.safetensors")
+    assert dict(file.constant) == {"a.kernel": False, "norm.weight": False}
+    assert "tensor-constant" in rules
+    assert "tensor-all-zero" not in rules
+    state["a.kernel"] = torch.zeros(8, 8)
+    save_file(state, str(tmp_path / "m.safetensors"))
+    assert "tensor-all-zero" in read(tmp_path / "m.safetensors")[1]
+    state["a.kernel"] = torch.eye(8)
+    save_file(state, str(tmp_path / "m.safetensors"))
+    assert not {"tensor-constant", "tensor-all-zero"} & read(tmp_path / "m.safetensors")[1]
+
+
 def test_a_record_whose_crc_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
     torch.save({"w": torch.arange(4096, dtype=torch.float32)}, path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pytest
 
+from tests.builders.format_samples import fasttext
 from tui.core.assemble import read_one_file
 from tui.core.formats import read_file
 
@@ -103,29 +104,17 @@ def test_hostile_msgpack_is_answered(tmp_path: Path, name: str) -> None:
 # fastText
 
 
-def _fasttext(words: int = 5, dim: int = 3, version: int = 12, quantized: bool = False) -> bytes:
-    out = struct.pack("<ii", 793712314, version) + struct.pack("<12i", dim, 5, 5, 1, 5, 1, 1, 3, 7, 0, 0, 100)
-    out += struct.pack("<d", 1e-4) + struct.pack("<iiiqq", words, words - 1, 1, 99, -1)
-    for number in range(words):
-        out += f"word{number}".encode() * 20 + b"\0" + struct.pack("<qb", number, 0)
-    out += struct.pack("<?", quantized)
-    if quantized:
-        return out + bytes(64)
-    matrix = struct.pack("<qq", words + 7, dim) + bytes(4 * dim * (words + 7))
-    return out + matrix + struct.pack("<?", False) + struct.pack("<qq", 1, dim) + bytes(4 * dim)
-
-
 def test_fasttext_matrices(tmp_path: Path) -> None:
-    (tmp_path / "m.bin").write_bytes(_fasttext())
+    (tmp_path / "m.bin").write_bytes(fasttext())
     report = read_file(tmp_path / "m.bin", "m.bin")
     assert (report.format, report.problems) == ("fasttext", ())
     assert [(item.name, item.shape) for item in report.tensors] == [("input", (12, 3)), ("output", (1, 3))]
     assert (report.metadata["version"], report.metadata["dim"], report.metadata["model"]) == (12, 3, "supervised")
-    _cuts(tmp_path, "m.bin", _fasttext(), "fasttext-damaged")
-    (tmp_path / "m.bin").write_bytes(_fasttext(quantized=True))
+    _cuts(tmp_path, "m.bin", fasttext(), "fasttext-damaged")
+    (tmp_path / "m.bin").write_bytes(fasttext(quantized=True))
     assert read_file(tmp_path / "m.bin", "m.bin").metadata["quantized"] is True
-    absurd = _fasttext().replace(struct.pack("<qq", 12, 3), struct.pack("<qq", 1 << 60, 1 << 60))
-    for data in (_fasttext(version=99), absurd, struct.pack("<ii", 793712314, 12) + b"\xff" * 90):
+    absurd = fasttext().replace(struct.pack("<qq", 12, 3), struct.pack("<qq", 1 << 60, 1 << 60))
+    for data in (fasttext(version=99), absurd, struct.pack("<ii", 793712314, 12) + b"\xff" * 90):
         (tmp_path / "m.bin").write_bytes(data)
         assert read_file(tmp_path / "m.bin", "m.bin").fatal is not None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ import torch.distributed.checkpoint as distributed
 from safetensors.torch import save, save_file
 
 from tests.builders.checkpoints import write_safetensors
-from tests.conftest import SAMPLES
+from tests.builders.format_samples import fasttext
+from tests.conftest import REPOSITORY, SAMPLES
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.report.model import Triage, triage_of
 from tui.core.scan import scan
@@ -68,6 +68,7 @@ EXPECTED = {
     "tf/keras": ("keras", "fails"),
     "tf/web": ("tfjs", "unknown"),
     "orbax": ("orbax", "unknown"),
+    "net.mlpackage": ("coreml", "unknown"),
 }
 
 
@@ -151,7 +152,7 @@ def _files(root: Path) -> None:
     joblib.dump({"w": weight.numpy()}, root / "j.joblib")
     array = msgpack.ExtType(1, msgpack.packb(((2,), "float32", bytes(8)), use_bin_type=True))
     (root / "k.msgpack").write_bytes(msgpack.packb({"params": {"w": array}}))
-    (root / "l.bin").write_bytes(_fasttext())
+    (root / "l.bin").write_bytes(fasttext(1, 1))
     module = types.ModuleType("somebodys")
     module.Net = type("Net", (), {"__module__": "somebodys"})  # type: ignore[attr-defined]
     sys.modules["somebodys"] = module
@@ -171,14 +172,6 @@ def _broken(root: Path) -> None:
     (root / "p-page.bin").write_text("<!DOCTYPE html><html><body>404</body></html>", "utf-8")
     (root / "q-growing.safetensors.part").write_bytes(whole[:9000])
     (root / "r-dangling.safetensors").symlink_to("nowhere")
-
-
-def _fasttext() -> bytes:
-    """A model of one word and one dimension, as fastText writes it."""
-    out = struct.pack("<ii", 793712314, 12) + struct.pack("<12id", 1, 5, 5, 1, 5, 1, 1, 3, 0, 0, 0, 100, 1e-4)
-    out += struct.pack("<iiiqq", 1, 1, 0, 1, -1) + b"word\0" + struct.pack("<qb", 1, 0) + struct.pack("<?", False)
-    out += struct.pack("<qq", 1, 1) + bytes(4) + struct.pack("<?", False)
-    return out + struct.pack("<qq", 1, 1) + bytes(4)
 
 
 def _tensorflow(root: Path) -> None:
@@ -204,9 +197,8 @@ def tree(tmp_path: Path) -> Path:
     _files(tmp_path / "files")
     _broken(tmp_path / "files")
     _tensorflow(tmp_path / "tf")
-    (tmp_path / "orbax" / "default").mkdir(parents=True)
-    (tmp_path / "orbax" / "_CHECKPOINT_METADATA").write_text("{}", "utf-8")
-    (tmp_path / "orbax" / "default" / "manifest.ocdbt").write_bytes(b"")
+    shutil.copytree(REPOSITORY / "tests" / "data" / "orbax" / "pytree", tmp_path / "orbax")
+    shutil.copytree(REPOSITORY / "tests" / "data" / "coreml" / "net.mlpackage", tmp_path / "net.mlpackage")
     return tmp_path
 
 

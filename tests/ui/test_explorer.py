@@ -430,6 +430,32 @@ async def test_all_bytes_are_read_stopped_and_read_on(tmp_path: Path, monkeypatc
         assert list((tmp_path / "cache" / "ckptriage" / "deep").iterdir()) == []
 
 
+async def test_what_reading_every_byte_found_stays_after_a_load_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "m" / "one.safetensors"
+    path.parent.mkdir()
+    torch.manual_seed(1)
+    twice = torch.randn(200, 200)
+    save_file({"a.weight": twice, "b.weight": twice.clone()}, path)
+    app = _app(path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _settled(pilot, app)
+        screen = explorer(app)
+        await until(pilot, lambda: screen.path is not None)
+        await pilot.press("a")
+        await until(pilot, lambda: "every byte read" in text(app, "log"))
+        assert "every byte read: 1 finding" in text(app, "log")
+        assert "nothing odd" not in text(app, "log")
+        await pilot.press("r")
+        await until(pilot, lambda: "as predicted" in text(app, "log"))
+        assert screen.triage is not None
+        assert [item.rule for item in screen.triage.findings].count("tensor-duplicate") == 1
+        await pilot.press("7")
+        assert "a.weight = b.weight" in text(app, "findings")
+
+
 async def test_values_of_the_tensor_under_the_cursor(tmp_path: Path) -> None:
     save_file({"a.weight": torch.arange(64.0)}, tmp_path / "one.safetensors")
     app = _app(tmp_path)

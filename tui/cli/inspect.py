@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli import cache
+from tui.cli import cache, clone
 from tui.cli.common import json_option, one_checkpoint, write_json, write_text
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import finite
+from tui.core.lfs_clone import concerns, read_clone, root_of
 from tui.core.report.outline import outline
 from tui.core.statistics import figures, statistics
 from tui.core.statistics import to_json as statistics_json
@@ -36,16 +37,22 @@ def command(path: str, tensor: str | None, as_json: bool) -> int:
             write_text(cache.to_text(path, repositories))
         return 1 if any(revision.dangling for item in repositories for revision in item.revisions) else 0
     checkpoint = one_checkpoint(path)
+    root = root_of(checkpoint.root.absolute())
+    here = read_clone(root) if root is not None else None
+    if here is not None and not concerns(here, checkpoint.location.absolute()):
+        here = None
     read = statistics(checkpoint, tensor) if tensor is not None else None
     if tensor is not None and read is None:
         raise UsageError(f"there is no tensor {printable(tensor, 120)} in {printable(path, 120)}")
     if as_json:
         more = {} if read is None else {"statistics": statistics_json(read)}
+        if here is not None:
+            more["git_lfs"] = clone.to_json(here)
         write_json({**to_json(checkpoint), **more})
     elif read is not None:
         write_text("".join(f"{title:<12}{value}\n" for title, value in figures(read)))
     else:
-        write_text(to_text(checkpoint))
+        write_text(to_text(checkpoint) + (clone.to_text(here) if here is not None else ""))
     return 1 if unreadable(checkpoint) else 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Layout, Part, Weights, is_side_file
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
+from tui.core.formats.coreml_weights import read_weights
 from tui.core.formats.shard_index import resolve_weights
 from tui.core.formats.tensorflow import names as tensorflow
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
@@ -292,9 +293,10 @@ def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
         return [manifest_report(root / "model.json", layout)]
     if layout.name == "orbax":
         items = ["", *(part.name for part in layout.parts[:MAX_COMPONENTS])]
-        return [report for report in (read_arrays(root, item) for item in items) if report is not None]
+        return [report for item in items for report in read_arrays(root, item)]
     models = [part.name for part in layout.parts if part.name.endswith(".mlmodel") and part.present]
-    return [read_file(root / name, name) for name in models[:MAX_COMPONENTS]]
+    reports = [read_file(root / name, name) for name in models[:MAX_COMPONENTS]]
+    return reports + [report for name in models[:MAX_COMPONENTS] for report in read_weights(root, name)]
 
 
 def _files_to_read(entries: frozenset[str], weights: Weights, layout: Layout | None) -> list[str]:

@@ -222,6 +222,11 @@ class Checkpoint:
     is_file: bool = False
     layout: Layout | None = None
 
+    @property
+    def location(self) -> Path:
+        """The directory, or the single file."""
+        return self.root / self.files[0].name if self.is_file and self.files else self.root
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The values of config.json, empty where it is absent, broken or no object."""

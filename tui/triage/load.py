@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tui.core.checkpoint import LEVELS, Checkpoint
 from tui.core.diagnosis import given_call
 from tui.core.diagnosis import tensorflow_calls as calls
-from tui.core.diagnosis.evidence import Finding, Outcome
+from tui.core.diagnosis.evidence import Finding, Outcome, order
 from tui.core.diagnosis.machine import changed_files
 from tui.core.diagnosis.messages import SPOKEN_ALIKE, rules_in
 from tui.core.diagnosis.tensorflow_ops import FILE_OPS, PYTHON_OPS
@@ -23,6 +23,8 @@ from tui.triage.own import container_of, recorded_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tui.core.deep.report import DeepReport
 
 _TENSORFLOW = (
     "hub.load", "hub.load+text", "hub.signature", "hub.KerasLayer", "tf.saved_model.load", "tf.train.load_checkpoint",
@@ -115,7 +117,7 @@ def refusal(checkpoint: Checkpoint, options: LoadOptions) -> str:
     own = options.code is not None
     loader = None if own else loader_for(checkpoint, options)
     if loader is None and not own:
-        return f"there is no loader for a {checkpoint.kind} checkpoint yet"
+        return f"there is no loader for checkpoints of kind {checkpoint.kind} yet"
     if (own or loader in SINGLE_FILE) and loader != "safetensors" and not checkpoint.weight_files:
         return "there is no file to load"
     code = code_inside(checkpoint) if loader in _TENSORFLOW else ""
@@ -244,9 +246,16 @@ def as_evidence(outcome: LoadOutcome) -> Outcome:
 
 
 async def diagnose_after(
-    checkpoint: Checkpoint, before: Triage | None, outcome: LoadOutcome, options: Options
+    checkpoint: Checkpoint,
+    before: Triage | None,
+    outcome: LoadOutcome,
+    options: Options,
+    deep: DeepReport | None = None,
 ) -> Triage:
-    """The findings again, with the outcome of the attempt beside what was known before it."""
+    """The findings again, with the outcome of the attempt beside what was known before it.
+
+    `deep` is what reading every byte told, where that was done.
+    """
     from tui.triage.environment import available
 
     evidence = await gather(
@@ -257,12 +266,12 @@ async def diagnose_after(
         comparison=before.comparison if before is not None else None,
         outcome=as_evidence(outcome),
     )
-    after = triage_of(evidence)
+    after = triage_of(replace(evidence, deep=deep))
     if before is None:
         return after
     known = {(item.rule, item.file) for item in after.findings}
     kept = tuple(item for item in before.findings if (item.rule, item.file) not in known)
-    found = _confirmed(kept + after.findings, outcome)
+    found = tuple(sorted(_confirmed(kept + after.findings, outcome), key=order))
     return replace(after, findings=found, verdict=before.verdict, basis=before.basis)
 
 

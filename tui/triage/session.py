@@ -12,6 +12,7 @@ from tui.core.config_edits import edited
 from tui.core.diagnosis.evidence import Evidence
 from tui.core.diagnosis.translated import FOREIGN
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
+from tui.core.lfs_clone import LfsClone, concerns, read_clone, root_of
 from tui.core.partial import final_name
 from tui.core.report.model import Report, Triage, triage_of
 from tui.core.scan import Found, scan
@@ -119,6 +120,10 @@ class Session:
         """The repository of the hub cache by checkpoint."""
 
         self._repositories: dict[Path, Repository | None] = {}
+        self.clones: dict[str, LfsClone] = {}
+        """The git-lfs clone by checkpoint."""
+
+        self._clones: dict[Path, LfsClone | None] = {}
         self.downloads = Downloads()
         self.deep: dict[str, DeepReport] = {}
         """What reading every byte told, by path."""
@@ -159,6 +164,7 @@ class Session:
         self.triages[checkpoint.path] = triage
         self.downloads.consider(checkpoint)
         self._note_repository(checkpoint)
+        self._note_clone(checkpoint)
         return triage
 
     def _note_repository(self, checkpoint: Checkpoint) -> None:
@@ -172,6 +178,17 @@ class Session:
         found = self._repositories[place]
         if found is not None:
             self.repositories[checkpoint.path] = found
+
+    def _note_clone(self, checkpoint: Checkpoint) -> None:
+        """The git-lfs clone that a checkpoint lies in, read once for all that lie there."""
+        root = root_of(checkpoint.root.absolute())
+        if root is None:
+            return
+        if root not in self._clones:
+            self._clones[root] = read_clone(root)
+        found = self._clones[root]
+        if found is not None and concerns(found, checkpoint.location.absolute()):
+            self.clones[checkpoint.path] = found
 
     def refs(self, path: str) -> tuple[str, ...]:
         """Branches and tags that point to a revision of the hub cache."""
@@ -194,6 +211,7 @@ class Session:
             return None
         self.deep.pop(path, None)
         self.compared.pop(path, None)
+        self._clones.clear()
         self.rows[row.path] = row
         return self.first_look(replace(row, names=frozenset()).read())
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tui.core.files import FileProblem, read_small
+from tui.core.lfs_clone import read_clone, root_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,8 @@ def known(checkpoint: Checkpoint, name: str) -> Known | None:
     match = _HASHED_NAME.search(name)
     if match is not None:
         return Known(match[1], "its own name")
-    return _sidecar(path) or _local_download(checkpoint.root, name) or _index(checkpoint.root, name)
+    root = checkpoint.root
+    return _sidecar(path) or _local_download(root, name) or _index(root, name) or _lfs(root.absolute() / name)
 
 
 def _words(path: Path) -> list[str]:
@@ -81,4 +83,17 @@ def _index(root: Path, name: str) -> Known | None:
         for digest, file in pairwise(words):
             if _SHA256.match(digest.lower()) and file.lstrip("*").removeprefix("./") == name:
                 return Known(digest.lower(), index)
+    return None
+
+
+def _lfs(path: Path) -> Known | None:
+    """The git-lfs object that git's index names for the file, where the clone's store still holds it."""
+    root = root_of(path.parent)
+    clone = read_clone(root) if root is not None else None
+    if clone is None:
+        return None
+    name = path.relative_to(clone.root).as_posix()
+    for item in clone.objects:
+        if item.is_here and name in item.files and name not in item.pointers:
+            return Known(item.oid, "its git-lfs pointer in the repository")
     return None

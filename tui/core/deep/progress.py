@@ -12,7 +12,7 @@ from tui.core.deep.values import Look  # noqa: TC001  # msgspec reads the types
 if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import FileReport
     from tui.core.tensors import Tensor
 
-GRAIN = 16
+GRAIN = 512
 """A tensor is cut at multiples of so many bytes from its beginning: whole elements of every dtype, whole sums."""
 
 _EXPONENTS = {
@@ -27,9 +28,6 @@ _EXPONENTS = {
 
 _WHOLE = {8: "u1", 16: "u2", 32: "u4", 64: "u8", 128: "V16"}
 """An element of so many bits as one value that can be compared."""
-
-_CACHED = 1 << 16
-"""Elements of a temporary array that stays in the processor's cache."""
 
 
 @dataclass
@@ -42,7 +40,7 @@ class Look:
     """Its first element in hexadecimal."""
 
     total: int = 0
-    """Sum of its bytes as 64-bit words, modulo 2^64."""
+    """Sum of the first 64-bit word of every `GRAIN` bytes, modulo 2^64: equal for copies, which are then compared."""
 
 
 @dataclass(frozen=True)
@@ -94,22 +92,45 @@ def pieces(found: list[Place], start: int, size: int, most: int) -> Iterator[tup
         position = end
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """How the elements of a dtype are looked at."""
+
+    whole: Any
+    """numpy's dtype in which an element is one value that can be compared."""
+
+    signed: Any = None
+    """The same with a sign; `None` where every pattern of bits is a finite number."""
+
+    positive: int = 0
+    """The least integer with a sign that is infinite or not a number: an exponent of all ones."""
+
+    negative: int = 0
+    """The least one without a sign that is, and that is negative as a number."""
+
+
+@cache
+def _kind(dtype: str, order: str) -> _Kind:
+    kind, mask = _EXPONENTS.get(dtype, (_WHOLE.get(DTYPE_BITS[dtype], "u1"), 0))
+    whole = np.dtype(kind if kind.startswith("V") else order + kind)
+    if not mask:
+        return _Kind(whole)
+    return _Kind(whole, np.dtype(order + kind.replace("u", "i")), mask, mask | 1 << 8 * whole.itemsize - 1)
+
+
 def look(seen: Look, place: Place, data: memoryview, begins: bool) -> None:
     """Add a stretch of a tensor's bytes: whole elements, and but for the last stretch a multiple of `GRAIN`."""
-    dtype = place.tensor.dtype
-    kind, mask = _EXPONENTS.get(dtype, (_WHOLE.get(DTYPE_BITS[dtype], "u1"), 0))
-    values: Any = np.frombuffer(data, kind if kind.startswith("V") else place.order + kind)
-    if mask:
-        seen.not_finite += _not_finite(values, mask, dtype)
+    kind = _kind(place.tensor.dtype, place.order)
+    values: Any = np.frombuffer(data, kind.whole)
+    if kind.signed is not None:
+        seen.not_finite += _not_finite(values, kind)
     if begins:
         seen.first = values[0].tobytes().hex()
     if seen.same:
         first = np.frombuffer(bytes.fromhex(seen.first), values.dtype)[0]
         seen.same = bool(values[-1] == first and (values == first).all())
-    words = len(data) // 8 * 8
-    total = seen.total + int(np.frombuffer(data[:words], "<u8").sum(dtype=np.uint64))
-    total += int.from_bytes(data[words:], "little")
-    seen.total = total & 0xFFFFFFFFFFFFFFFF
+    words = np.frombuffer(data, "<u8", len(data) // 8)[:: GRAIN // 8]
+    seen.total = (seen.total + int(np.add.reduce(words, dtype=np.uint64))) & 0xFFFFFFFFFFFFFFFF
 
 
 def goes_on(seen: Look | None, place: Place) -> bool:
@@ -118,19 +139,13 @@ def goes_on(seen: Look | None, place: Place) -> bool:
     return seen is not None and len(seen.first) == width and all(char in "0123456789abcdef" for char in seen.first)
 
 
-def _not_finite(values: Any, mask: int, dtype: str) -> int:
-    """How many elements have an exponent of all ones; numpy is slow with 16 bits, so bits are looked at there."""
-    floats = values.view(values.dtype.str.replace("u", "f")) if dtype in ("F32", "F64") else None
-    wanted = values.dtype.type(mask)
-    spare: Any = np.empty(min(len(values), _CACHED), bool if floats is not None else values.dtype)
-    count = 0
-    for begin in range(0, len(values), _CACHED):
-        part = values[begin : begin + _CACHED]
-        if floats is not None:
-            finite = np.isfinite(floats[begin : begin + _CACHED], out=spare[: len(part)])
-            count += len(part) - int(np.count_nonzero(finite))
-            continue
-        exponents = np.bitwise_and(part, wanted, out=spare[: len(part)])
-        if exponents.max() == wanted:
-            count += int(np.count_nonzero(exponents == wanted))
-    return count
+def _not_finite(values: Any, kind: _Kind) -> int:
+    """How many elements have an exponent of all ones.
+
+    As integers they are the largest of their sign: two maxima, which write nothing, tell that there is none.
+    """
+    largest = np.maximum.reduce
+    if largest(values.view(kind.signed)) < kind.positive and largest(values) < kind.negative:
+        return 0
+    exponent = values.dtype.type(kind.positive)
+    return int(np.count_nonzero(np.bitwise_and(values, exponent) == exponent))

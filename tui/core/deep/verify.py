@@ -17,7 +17,7 @@ from tui.core.deep.known import known
 from tui.core.deep.progress import Broken, Memory, Progress, keep, restore
 from tui.core.deep.report import DeepFile, DeepReport
 from tui.core.deep.sha256 import Sha256
-from tui.core.deep.values import Look, Place, goes_on, look, pieces, places
+from tui.core.deep.values import GRAIN, Look, Place, goes_on, look, pieces, places
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.pace import Stopped
 
@@ -75,7 +75,7 @@ class _Reader:
         self.stop = stop
         self.memory = memory
         self.skipped = skipped
-        self.buffers = (bytearray(PIECE + 64), bytearray(PIECE + 64))
+        self.buffers = (bytearray(PIECE + GRAIN), bytearray(PIECE + GRAIN))
         self.looks: dict[tuple[str, str], Look] = {}
         """By file and name every tensor that was looked at."""
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui.core.diagnosis.evidence import Evidence
 from tui.core.diagnosis.make import copy_again, fetch_again, finding
 from tui.core.text import count_of, listing, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from tui.core.deep.report import DeepFile
-    from tui.core.diagnosis.evidence import Evidence, Finding
+    from tui.core.checkpoint import Checkpoint
+    from tui.core.deep.report import DeepFile, DeepReport
+    from tui.core.diagnosis.evidence import Finding
+    from tui.core.tensors import Tensor
 
 
 def checksums(evidence: Evidence) -> Iterator[Finding]:
@@ -87,15 +90,20 @@ def values(evidence: Evidence) -> Iterator[Finding]:
                 [f"{file.name}: infinite or undefined values in {count_of(len(shown), 'tensor')}: {listing(shown, 4)}"],
                 file=file.name,
             )
-        yield from _constant(file)
+        yield from _constant(file, {tensor.name: tensor for tensor in evidence.checkpoint.tensors})
 
 
-def _constant(file: DeepFile) -> Iterator[Finding]:
-    """Matrices of zeros: layers that were never trained, or never written. Biases and norms are often constant."""
-    zero = [name for name, is_zero in file.constant if is_zero and name.endswith("weight")]
+def _constant(file: DeepFile, held: Mapping[str, Tensor]) -> Iterator[Finding]:
+    """Matrices of one value: layers that were never trained, or never written. Biases and norms are often constant."""
+    matrices = {name for name, _ in file.constant if name in held and len(held[name].shape) > 1}
+    zero = [name for name, is_zero in file.constant if is_zero and (name.endswith("weight") or name in matrices)]
     if zero:
         shown = listing([printable(name, 80) for name in zero], 6)
         yield finding("tensor-all-zero", [f"{file.name}: {shown}"], file=file.name)
+    same = [name for name, is_zero in file.constant if not is_zero and name in matrices]
+    if same:
+        shown = listing([printable(name, 80) for name in same], 6)
+        yield finding("tensor-constant", [f"{file.name}: {shown}"], file=file.name)
 
 
 def duplicates(evidence: Evidence) -> Iterator[Finding]:
@@ -113,7 +121,7 @@ def holes(evidence: Evidence) -> Iterator[Finding]:
             shown = listing([printable(name, 80) for name in file.in_holes], 4)
             yield finding(
                 "file-sparse-holes",
-                [f"{file.name}: {count_of(len(file.in_holes), 'tensor')} reach into holes: {shown}"],
+                [f"{file.name}: {count_of(len(file.in_holes), 'tensor')} in holes: {shown}"],
                 file=file.name,
                 fix=fetch_again(evidence.checkpoint, file.name),
                 confidence="likely",
@@ -122,3 +130,9 @@ def holes(evidence: Evidence) -> Iterator[Finding]:
 
 RULES = (checksums, records, bundles, values, duplicates, holes)
 """In the order in which they are asked."""
+
+
+def findings(report: DeepReport, checkpoint: Checkpoint) -> tuple[Finding, ...]:
+    """What reading every byte found, and nothing else."""
+    evidence = Evidence(checkpoint, deep=report)
+    return tuple(item for rule in RULES for item in rule(evidence))

@@ -150,7 +150,7 @@ def _wrong_name(file: FileReport) -> str:
     """How name and content disagree, empty where they do not."""
     if file.fatal is not None:
         return ""
-    torch_like = file.format in ("torch_zip", "torch_legacy", "pickle", "torchscript")
+    torch_like = file.format in ("torch_zip", "torch_legacy", "pickle", "torchscript", "coreml_weights")
     if file.name.endswith(".safetensors") and file.format not in ("safetensors", "unknown", "unreadable"):
         return f"its content is {TITLES.get(file.format, file.format)}, its name says safetensors"
     if file.name.endswith((".bin", ".pt", ".pth")) and not torch_like and file.format not in ("unknown", "unreadable"):

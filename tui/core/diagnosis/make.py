@@ -11,7 +11,7 @@ from tui.core.text import shell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tui.core.checkpoint import Checkpoint
+    from tui.core.checkpoint import Checkpoint, JsonFile
 
 
 def finding(
@@ -60,11 +60,18 @@ def fetch_again(checkpoint: Checkpoint, *files: str) -> tuple[str, ...]:
 
 
 def fetch_pointer(checkpoint: Checkpoint, file: str) -> tuple[str, ...]:
-    """The commands that replace a git-lfs pointer."""
+    """The commands that replace every git-lfs pointer of the checkpoint, `file` among them."""
+    pointers = [item.name for item in checkpoint.files if item.format == "lfs_pointer"]
+    pointers += [name for name, item in checkpoint.json_files.items() if _is_pointer(item)]
+    names = list(dict.fromkeys([file, *pointers]))[:50]
     return (
-        shell("git", "-C", str(checkpoint.root), "lfs", "pull", f"--include={file}"),
-        *fetch_again(checkpoint, file),
+        shell("git", "-C", str(checkpoint.root), "lfs", "pull", f"--include={','.join(names)}"),
+        *fetch_again(checkpoint, *names),
     )
+
+
+def _is_pointer(document: JsonFile) -> bool:
+    return document.problem is not None and document.problem.code == "lfs-pointer-json"
 
 
 def copy_again(checkpoint: Checkpoint, *files: str) -> tuple[str, ...]:

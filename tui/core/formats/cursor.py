@@ -69,6 +69,14 @@ class Cursor:
         self.position += count
         return self._data[index : index + count]
 
+    def byte(self) -> int:
+        """The next byte."""
+        index = self.position - self._base
+        if 0 <= index < len(self._data) and self.position < self.end:
+            self.position += 1
+            return self._data[index]
+        return self.take(1)[0]
+
     def small(self) -> int:
         """The next byte where it is at hand and below 128, moved over; else -1 and nothing is moved."""
         index = self.position - self._base

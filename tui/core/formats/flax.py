@@ -95,7 +95,7 @@ def _walk(cursor: Cursor, file: str, tensors: list[Tensor]) -> None:
 
 def _key(cursor: Cursor) -> str:
     """A map's key: a text or a small number."""
-    tag = cursor.take(1)[0]
+    tag = cursor.byte()
     if tag < 0x80:
         return str(tag)
     if tag & 0xE0 == 0xA0:
@@ -112,7 +112,7 @@ def _key(cursor: Cursor) -> str:
 def _item(cursor: Cursor, path: str, file: str, tensors: list[Tensor]) -> _Level | None:
     """One value: a container is returned to be entered, an array noted, all else stepped over."""
     at = cursor.position
-    tag = cursor.take(1)[0]
+    tag = cursor.byte()
     if tag < 0x80 or tag >= 0xE0 or tag in (0xC0, 0xC2, 0xC3):
         return None
     if tag < 0xA0:
@@ -132,13 +132,13 @@ def _item(cursor: Cursor, path: str, file: str, tensors: list[Tensor]) -> _Level
 
 def _long(cursor: Cursor, tag: int, path: str, file: str, tensors: list[Tensor]) -> _Level | None:
     """A value with a length of its own."""
-    length = cursor.number(_LENGTHS[tag])
+    length = cursor.byte() if _LENGTHS[tag] == "B" else cursor.number(_LENGTHS[tag])
     if length > cursor.remaining:
         raise too_many(length, "bytes or items", cursor)
     if tag >= 0xDC:
         return _Level(path, length, tag >= 0xDE)
     if tag in (0xC7, 0xC8, 0xC9):
-        kind, end = cursor.number("b"), cursor.position + length
+        kind, end = cursor.byte(), cursor.position + length
         if kind == _NDARRAY:
             tensors.append(_array(cursor, path, file, end))
         cursor.skip(end - cursor.position)
@@ -150,7 +150,7 @@ def _long(cursor: Cursor, tag: int, path: str, file: str, tensors: list[Tensor])
 def _array(cursor: Cursor, path: str, file: str, end: int) -> Tensor:
     """Shape, dtype and the place of the bytes: an array of three."""
     at = cursor.position
-    if cursor.take(1)[0] != 0x93:
+    if cursor.byte() != 0x93:
         raise Damaged("an array extension that is no triple", at)
     count = _length(cursor, 0x90, 0x0F, (0xDC, 0xDD))
     if count > 64:
@@ -169,16 +169,16 @@ def _array(cursor: Cursor, path: str, file: str, end: int) -> Tensor:
 
 def _length(cursor: Cursor, base: int, mask: int, tags: tuple[int, ...]) -> int:
     """The length of a short form, or of one of `tags`."""
-    tag = cursor.take(1)[0]
+    tag = cursor.byte()
     if tag & ~mask & 0xFF == base:
         return tag & mask
     if tag in tags:
-        return int(cursor.number(_LENGTHS[tag]))
+        return cursor.byte() if _LENGTHS[tag] == "B" else int(cursor.number(_LENGTHS[tag]))
     raise Damaged(f"a byte {tag:#04x} where a length belongs", cursor.position - 1)
 
 
 def _integer(cursor: Cursor) -> int:
-    tag = cursor.take(1)[0]
+    tag = cursor.byte()
     if tag < 0x80:
         return tag
     if tag in (0xCC, 0xCD, 0xCE, 0xCF):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,12 @@ MAGIC = b"\x93NUMPY"
 MAX_HEADER = 10_000
 """numpy's own limit (`_MAX_HEADER_SIZE`)."""
 
-MAX_ARRAYS = 10_000
+MAX_ARRAYS = 200_000
 MAX_OBJECTS = 64 << 20
 """Bytes of a compressed object array that are inflated to be read."""
 
 _UNARY = re.compile(r"[-+~!]\s*[-+~!]")
+_NOT_BRACKETS = re.compile(r"[^(\[{)\]}]+")
 _PYTHON2_LONG = re.compile(r"(?<=\d)L\b")
 
 
@@ -97,6 +99,9 @@ def read(file: RegularFile) -> FileReport:
             report.cut(header, file.size - header.start)
             break
         position = end
+    if len(report.tensors) >= MAX_ARRAYS and position < file.size:
+        words = f"arrays beyond the first {MAX_ARRAYS:,} are not read"
+        report.problems.append(Problem("numpy-trailing-bytes", words, file.name, position, fatal=False))
     return report.finish("npy")
 
 
@@ -241,11 +246,12 @@ def parse_header(cursor: Cursor) -> Header:
     return Header(descr, dtype, itemsize, shape, fortran, cursor.position)
 
 
+@lru_cache(maxsize=64)
 def _literal(text: str) -> Any:
     """The literal, refused before parsing where it is nested deeper than any dtype."""
     depth = deepest = 0
-    for char in text:
-        depth += (char in "([{") - (char in ")]}")
+    for char in _NOT_BRACKETS.sub("", text):
+        depth += 1 if char in "([{" else -1
         deepest = max(deepest, depth)
     if deepest > 32 or _UNARY.search(text):
         raise BadHeader("Cannot parse header: nested too deeply")

@@ -44,7 +44,7 @@ MESSAGES: dict[str, dict[int, str]] = {
 """For each message: field number → what is kept, or the message that it holds."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Message:
     """One message while its fields are read, and afterwards."""
 
@@ -76,19 +76,19 @@ def walk(source: Source, done: Callable[[Message], None]) -> Message:
     budget = MAX_FIELDS
     while True:
         here, rest = open_messages[-1]
-        item = next(rest, None)
-        if item is None:
+        for item in rest:
+            budget -= 1
+            if budget < 0:
+                raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
+            inner = _field(source, here, item)
+            if inner is not None:
+                open_messages.append((inner, fields(source, item[2], item[3])))
+                break
+        else:
             if here is root:
                 return root
             done(here)
             open_messages.pop()
-            continue
-        budget -= 1
-        if budget < 0:
-            raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
-        inner = _field(source, here, item)
-        if inner is not None:
-            open_messages.append((inner, fields(source, item[2], item[3])))
 
 
 def _field(source: Source, here: Message, item: Field) -> Message | None:

@@ -73,15 +73,26 @@ Field = tuple[int, int, int, int]
 def fields(source: Source, start: int, end: int) -> Iterator[Field]:
     """The fields of the message between two offsets; `WireError` where one does not fit into it."""
     position = start
+    data, base, safe = b"", 0, -1
     while position < end:
-        data, base = source.window(position)
+        if not base <= position < safe:
+            data, base = source.window(position)
+            safe = base + len(data) - _AHEAD
         at = position - base
-        key, at = _varint(data, at, base)
+        key = data[at] if position < safe else 0x80
+        if key < 0x80:
+            at += 1
+        else:
+            key, at = _varint(data, at, base)
         number, kind = key >> 3, key & 7
         if number == 0 or number > 0x1FFFFFFF:
             raise WireError(position, f"field number {number} at byte {position:,} cannot be")
         if kind == BYTES:
-            length, at = _varint(data, at, base)
+            length = data[at] if position < safe else 0x80
+            if length < 0x80:
+                at += 1
+            else:
+                length, at = _varint(data, at, base)
             first = base + at
             if length > end - first:
                 words = f"field {number} at byte {position:,} has {length:,} bytes, {max(end - first, 0):,} are left"

@@ -43,6 +43,7 @@ TITLES: dict[str, str] = {
     "lzma": "an lzma stream",
     "flax": "Flax msgpack",
     "coreml": "CoreML",
+    "coreml_weights": "weights of a CoreML package",
     "torch_export": "a torch.export archive",
     "joblib_zlib": "a zlib stream of joblib",
     "safetensors": "safetensors",
@@ -54,6 +55,9 @@ TITLES: dict[str, str] = {
     "html": "an HTML page",
     "empty": "empty",
     "zeros": "all zeros",
+    "zarr": "Zarr arrays",
+    "ocdbt": "an OCDBT of tensorstore",
+    "ocdbt_data": "data of an OCDBT",
     "unknown": "of no known format",
 }
 """Formats in words."""

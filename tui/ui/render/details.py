@@ -10,6 +10,7 @@ from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis.pages import PAGES
 from tui.core.diagnosis.proofs import proof_lines
 from tui.core.text import bytes_size, count_of, listing, middle, printable, shape_text, short_key
+from tui.ui.render import metadata
 from tui.ui.render.lines import BLANK, Lazy, Line, line, program, span, wrapped
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def tensors(checkpoint: Checkpoint, width: int, pattern: str) -> Sequence[Line]:
         wanted = pattern.lower()
         found = [tensor for tensor in found if wanted in tensor.name.lower()]
     if not found:
-        words = "no tensor's name holds that" if pattern else "no tensors could be read: see the findings"
-        return [line(span(words, "dim"))]
+        if pattern:
+            return [line(span("no tensor's name holds that", "dim"))]
+        return metadata.why_no_tensors(checkpoint, width)
     room = max(width - 44, 20)
     many = len(checkpoint.files) > 1
 
@@ -65,7 +67,8 @@ def config(
     """config.json, one row a value, with what its class says of each; Enter or `e` edits it."""
     document = checkpoint.config
     if draft is None and document is None:
-        return [line(span("there is no config.json", "dim"))]
+        none = [line(span("there is no config.json", "dim"))]
+        return none + metadata.values(checkpoint, width, pattern)
     if draft is None and document is not None and document.problem is not None:
         return wrapped(f"config.json: {document.problem.message}", width, "bad")
     held = draft.config if draft is not None else document.mapping if document is not None else {}
@@ -144,7 +147,7 @@ def tokenizer(checkpoint: Checkpoint, answer: dict[str, Any] | None, asking: boo
     """What the files say of the tokenizer, and what the environment's AutoTokenizer makes of them."""
     found = checkpoint.tokenizer
     if found is None:
-        return [line(span("no tokenizer file beside the model", "dim"))]
+        return metadata.tokenizer(checkpoint, width) or [line(span("no tokenizer file beside the model", "dim"))]
     rows = [
         line(span("files       ", "dim"), span(listing(found.files, 8))),
         line(span("class       ", "dim"), span(found.tokenizer_class or "not named")),

@@ -194,7 +194,7 @@ class Deeds(Comparing, Downloading, Metering, Verifying):
                 words = "as predicted ✓" if agrees else f"NOT as predicted: {predicted}"
                 self.log_lines.append(line(span(f"          {words}", "good" if agrees else "bad")))
             asked = replace(self.session.options, call=options.call)
-            after = await diagnose_after(before.checkpoint, before, outcome, asked)
+            after = await diagnose_after(before.checkpoint, before, outcome, asked, self.session.deep.get(path))
             if options.call is None:  # what is wrong with one call is no finding about the model
                 self.session.triages[path] = after
             if outcome.outcome != "loaded" or verdict == before.verdict:  # else the loader goes round the cause

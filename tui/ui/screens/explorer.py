@@ -14,6 +14,7 @@ from tui.core.text import count_of, printable
 from tui.ui.render import answer as answer_text
 from tui.ui.render import compare as compare_text
 from tui.ui.render import details, meter
+from tui.ui.render import lfs as lfs_text
 from tui.ui.render import repository as repository_text
 from tui.ui.render.lines import Line, line, span
 from tui.ui.screens.deeds import Deeds
@@ -200,7 +201,12 @@ class Explorer(Deeds, Scanning):
             case "findings":
                 return answer_text.findings(triage, width, self.path in self.session.pending)
             case _:
-                return answer_text.overview(triage, width) + self._repository(triage)
+                return answer_text.overview(triage, width) + self._repository(triage) + self._clone(triage, width)
+
+    def _clone(self, triage: Triage, width: int) -> list[Line]:
+        """The git-lfs clone that a checkpoint lies in."""
+        found = self.session.clones.get(triage.checkpoint.path)
+        return lfs_text.rows(found, width) if found is not None else []
 
     def _repository(self, triage: Triage) -> list[Line]:
         """The repository of the hub cache that a revision belongs to."""

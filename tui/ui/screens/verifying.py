@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from tui.core.deep.report import total_bytes
+from tui.core.diagnosis import deep
 from tui.core.pace import Pace, Stopped
 from tui.core.statistics import Statistics, figures, statistics
 from tui.core.text import bytes_size, count_of
@@ -88,13 +89,13 @@ class Verifying(Base):
             match = {True: f"as {file.known.source} says" if file.known else "", False: "NOT the known checksum"}
             words = file.problem or f"sha256 {file.sha256} {match.get(file.matches, '')}"  # type: ignore[arg-type]
             self.add_log(LogLine(0.0, "note", f"{file.name}: {words}"))
-        odd = len(report.duplicates) + sum(
-            len(file.not_finite) + len(file.in_holes) + len(file.broken_records) + len(file.broken_tensors)
-            + len(file.constant)
-            for file in report.files
-        )  # fmt: skip
-        words = f"{count_of(odd, 'tensor or record', 'tensors or records')} to look at, see the findings"
-        self.add_log(LogLine(0.0, "end", f"every byte read: {words if odd else 'nothing odd'}"))
+        found = deep.findings(report, self.session.triages[path].checkpoint)
+        for item in found:
+            self.add_log(LogLine(0.0, "note", f"{item.severity}: {item.title}"))
+        unread = sum(bool(file.problem) for file in report.files)
+        words = f"not every byte could be read: {count_of(unread, 'file')}" if unread else "every byte read"
+        told = f"{count_of(len(found), 'finding')}, see there" if found else "nothing odd"
+        self.add_log(LogLine(0.0, "end", f"{words}: {told}" if found or not unread else words))
         self.refresh_all()
 
     @work(exclusive=True, group="dialog", exit_on_error=False)
