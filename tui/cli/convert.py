@@ -42,10 +42,22 @@ def command(path: str, target: str | None, program: bool, python: str | None) ->
         return 0
     if os.path.lexists(place):
         raise UsageError(f"{printable(place)} is there already", "name a directory that does not exist")
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(
-        [python or sys.executable, "-"], input=found.program.encode(), env={**os.environ, **quiet}, check=False
-    )
-    if done.returncode == 0:
+    code = _run(found.program, python or sys.executable)
+    if code == 0:
         write_text("".join(f"then: {line}\n" for line in found.fix[1:]))
-    return 0 if done.returncode == 0 else 1
+    return 0 if code == 0 else 1
+
+
+def _run(program: str, python: str) -> int:
+    """The exit code of a program whose words are made printable as they come."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    with subprocess.Popen(
+        [python, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, **quiet}, text=True, errors="surrogateescape",
+    ) as child:  # fmt: skip
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(program)
+        child.stdin.close()
+        for line in child.stdout:
+            click.echo(printable(line.rstrip("\n"), 4000))
+    return child.returncode
