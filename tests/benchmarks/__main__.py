@@ -322,7 +322,8 @@ def loading(place: Path) -> Iterator[Row]:
 
 
 _CONFINED = """
-import importlib.util, sys
+import importlib.util, os, sys
+os.environ.update(HOME=sys.argv[4], TMPDIR=sys.argv[4])
 spec = importlib.util.spec_from_file_location("start", sys.argv[2])
 start = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(start)

@@ -25,7 +25,7 @@ _GGUF_UNSURE = 45_000_000
 _LARGE_EXPERT = 16_000_000
 """Above this size malloc gives freed expert tensors straight back to the system."""
 
-_KEPT, _KEPT_CAST, _KEPT_UNSURE = 12, 90, 15
+_KEPT, _KEPT_CAST, _KEPT_UNSURE = 18, 90, 15
 """Percent of small experts' bytes that the allocator keeps while they are stacked: measured 0 to 22 where they keep
 their dtype, 78 to 109 where they are cast, different from run to run and under load."""
 
