@@ -58,11 +58,18 @@ def install(tell: Callable[[str], None], place: str, readable: list[str]) -> Non
     Reading below `readable` is no news either; beyond it Landlock refuses, and the line says what was wanted.
     """
     state = {"busy": False, "count": 0}
+    below = tuple(root.rstrip("/") + "/" for root in [place, *readable] if root)
 
     def hook(event: str, arguments: Any) -> None:
-        words = _EVENTS.get(event, "")
         if event == "open" and not state["busy"]:
+            path, _, flags = arguments
+            # what an import opens by the thousand: plain to read, below what may be read
+            plain = type(path) is str and type(flags) is int and not flags & _WRITES
+            if plain and path.startswith(below) and ".." not in path:
+                return
             words = _opened(arguments, place, readable)
+        else:
+            words = _EVENTS.get(event, "")
         if not words or state["busy"] or state["count"] > 200:
             return
         state["busy"] = True
