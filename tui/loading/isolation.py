@@ -5,9 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tui.core.formats import WEIGHT_SUFFIXES
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CREATE_RULESET = 444
 _SET_DUMPABLE = 4
@@ -40,10 +44,36 @@ def places_of(path: str) -> list[str]:
     out = [os.path.realpath(path)]
     try:
         with os.scandir(path) as entries:
-            out += [os.path.realpath(entry.path) for entry in entries if entry.is_symlink()]
+            out += followed(entry.path for entry in entries if entry.is_symlink())
     except OSError:
         return out
     return list(dict.fromkeys(out))
+
+
+_SYSTEM = ("/etc", "/proc", "/sys", "/dev", "/run", "/boot")
+_TOKENS = frozenset({"token", "stored_tokens"})
+"""What the hub's client keeps in its cache beside the models."""
+
+
+def followed(links: Iterable[str]) -> list[str]:
+    """The real files of a checkpoint's links that a child may read.
+
+    Whoever made the checkpoint chose where its links lead, so directories are not opened by one, nor the system's own
+    files, the hub's tokens, or what lies hidden in home (keys, passwords), its cache and weight files excepted.
+    """
+    home = os.path.realpath(os.path.expanduser("~"))
+    targets = [os.path.realpath(link) for link in links]
+    return [target for target in targets if os.path.isfile(target) and not _is_secret(target, home)]
+
+
+def _is_secret(target: str, home: str) -> bool:
+    if is_below(target, list(_SYSTEM)) or os.path.basename(target) in _TOKENS:
+        return True
+    if not is_below(target, [home]):
+        return False
+    first, *rest = os.path.relpath(target, home).split(os.sep)
+    weights = target.lower().endswith(WEIGHT_SUFFIXES) or "blobs" in rest[:-1]
+    return first.startswith(".") and first != ".cache" and not weights
 
 
 def is_below(place: str, allowed: list[str]) -> bool:

@@ -16,7 +16,7 @@ from tui.core.diagnosis.tensorflow_ops import FILE_OPS, PYTHON_OPS
 from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
-from tui.loading.isolation import can_isolate
+from tui.loading.isolation import can_isolate, followed
 from tui.triage.flow import Options, gather
 from tui.triage.loaders import verdict_for
 from tui.triage.own import container_of, recorded_arguments
@@ -210,7 +210,7 @@ def _readable(checkpoint: Checkpoint, options: LoadOptions) -> list[str]:
     root = checkpoint.root.absolute()
     files = tuple(file.name for file in checkpoint.files)
     names = files if checkpoint.is_file else tuple(dict.fromkeys(checkpoint.names + files))
-    links = [str((root / name).resolve()) for name in names if (root / name).is_symlink()]
+    links = followed(str(root / name) for name in names if (root / name).is_symlink())
     own = [str(root / name) for name in names] if checkpoint.is_file else [str(root)]
     tokenizer = [str(Path(options.tokenizer).absolute())] if options.tokenizer else []
     code = [str(Path(options.code).absolute())] if options.code else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,7 +38,7 @@ def known(checkpoint: Checkpoint, name: str) -> Known | None:
     """The checksum that a file ought to have, as far as anything here says."""
     path = checkpoint.root / name
     if path.is_symlink():
-        blob = path.resolve().name
+        blob = os.path.basename(os.path.realpath(path))
         if _SHA256.match(blob):
             return Known(blob, "the name of its blob in the hub cache")
     match = _HASHED_NAME.search(name)
