@@ -10,7 +10,7 @@ import pytest
 from tui.core.assemble import read_one_file
 from tui.core.files import open_regular
 from tui.core.formats.hdf5 import MAX_NUMBERS, Content, Reader
-from tui.core.formats.hdf5_messages import Hdf5Error
+from tui.core.formats.hdf5_messages import Hdf5Error, link_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,3 +213,11 @@ def test_a_heap_that_is_compressed_is_said_to_be_not_read(tmp_path: Path) -> Non
     path.write_bytes(data)
     [problem] = read_one_file(path, "x").all_problems()
     assert (problem.code, problem.fatal) == ("hdf5-not-read", False)
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 3])
+def test_a_links_name_that_is_longer_than_its_message(width: int) -> None:
+    body = bytes([1, width]) + b"\xff" * (1 << width) + b"name" + bytes(8)
+    with pytest.raises(IndexError):
+        link_of(body)
+    assert link_of(bytes([1, width]) + (4).to_bytes(1 << width, "little") + b"name" + bytes(8)) == ("name", "hard", 0)

@@ -105,7 +105,7 @@ def layout_of(body: bytes) -> tuple[str, int | None, int | None]:
 
 
 def link_of(body: bytes) -> tuple[str, str, Any]:
-    """A link message: name, kind, and address or target."""
+    """A link message: name, kind, and address or target; `IndexError` where it is cut short."""
     flags, at, kind = body[1], 2, 0
     if flags & 8:
         kind, at = body[at], at + 1
@@ -113,6 +113,8 @@ def link_of(body: bytes) -> tuple[str, str, Any]:
     width = 1 << (flags & 3)
     length = int.from_bytes(body[at : at + width], "little")
     at += width
+    if length > len(body) - at:
+        raise IndexError("a link's name reaches beyond its message")
     name = body[at : at + length].decode("utf-8", "backslashreplace")
     at += length
     if kind == 0:
