@@ -50,7 +50,7 @@ def attempt(path: Path, here: Path) -> tuple[str, list[str]]:
 
 
 def main() -> int:
-    """Print a line for each input that did not go as it must, and how many ended how."""
+    """Print a line for each input that did not end by itself, or not as it must, and how many ended how."""
     ended: Counter[str] = Counter()
     bad = 0
     started = time.monotonic()
@@ -58,9 +58,9 @@ def main() -> int:
         for path in inputs(Path(made)):
             outcome, wrong = attempt(path, Path(here))
             ended[outcome] += 1
-            if wrong:
-                bad += 1
-                print(f"{path.name!a}: {outcome}: {', '.join(wrong)}", flush=True)
+            bad += bool(wrong)
+            if wrong or outcome in ("timeout", "killed"):
+                print(f"{path.name!a}: {outcome}: {', '.join(wrong) or 'stopped from outside'}", flush=True)
     told = ", ".join(f"{count} {outcome}" for outcome, count in ended.most_common())
     print(f"{ended.total()} inputs in {time.monotonic() - started:,.0f} s: {told}; {bad} not as they must be")
     return 1 if bad else 0

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tui.core import git_index
@@ -62,6 +63,16 @@ class LfsClone:
     incomplete: tuple[tuple[str, int], ...]
     """Downloads that have not ended: name, and bytes so far."""
 
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Files that are the content of an object, and every directory above one."""
+        found: set[str] = set()
+        for name in [name for item in self.objects for name in item.files]:
+            while name and name not in found:
+                found.add(name)
+                name = name.rpartition("/")[0]
+        return frozenset(found)
+
     @property
     def store_bytes(self) -> int:
         """Bytes of the objects in the store."""
@@ -107,7 +118,7 @@ def concerns(clone: LfsClone, place: Path) -> bool:
         below = place.relative_to(clone.root).as_posix()
     except ValueError:
         return False
-    return any(name == below or name.startswith(f"{below}/") for item in clone.objects for name in item.files)
+    return below in clone.places
 
 
 def commands(clone: LfsClone) -> tuple[str, ...]:
