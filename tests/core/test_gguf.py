@@ -178,3 +178,14 @@ def test_parts_of_a_split_model(tmp_path: Path) -> None:
 
 def test_a_small_model_passes(tmp_path: Path) -> None:
     assert read_file(small(tmp_path / "m.gguf"), "m.gguf").problems == ()
+
+
+def test_an_array_that_the_official_reader_never_comes_back_from_is_said_without_words_of_its(tmp_path: Path) -> None:
+    for count, known in ((2**60, False), (1000, True)):
+        pair = struct.pack("<Q", 1) + b"k" + struct.pack("<IIQ", 9, 4, count)
+        path = tmp_path / "array.gguf"
+        path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + pair)
+        [problem] = read_file(path, path.name).problems
+        assert problem.code == ("gguf-truncated" if known else "gguf-invalid-header")
+        assert (problem.loader_error is not None) is known
+        assert ("does not come back" in problem.message) is not known

@@ -76,6 +76,10 @@ def matches(head: bytes, name: str, size: int) -> bool:
     return head[:4] == b"GGUF"
 
 
+_LOOPED = 10_000_000
+"""Elements for which the official reader takes minutes: a few microseconds each."""
+
+
 def read(file: RegularFile) -> FileReport:
     """Metadata, tensors, and whether the file holds what they announce."""
     header = _Header()
@@ -87,7 +91,7 @@ def read(file: RegularFile) -> FileReport:
         read += f" and {len(header.rows):,} of {count_of(header.count, 'tensor')}"
         words = f"the header breaks at byte {cut.offset:,}: {cut}; {read} could be read"
         code = "gguf-invalid-header" if isinstance(cut, Damaged) else "gguf-truncated"
-        header.problems.append(Problem(code, words, file.name, cut.offset, loader_error=_cut_words(header)))
+        header.problems.append(Problem(code, words, file.name, cut.offset, loader_error=_cut_words(cut)))
     tensors = _tensors(file, header)
     return FileReport(
         file.name,
@@ -101,8 +105,14 @@ def read(file: RegularFile) -> FileReport:
     )
 
 
-def _cut_words(header: _Header) -> tuple[str, str]:
-    """What the official reader says where the header ends early: it indexes an empty array."""
+class Endless(Damaged):
+    """Elements beyond the file that the official reader (gguf 0.19) looks for one by one, without an error."""
+
+
+def _cut_words(cut: CutShort) -> tuple[str, str] | None:
+    """What the official reader says where the header ends early: it indexes an empty array, unless it never ends."""
+    if isinstance(cut, Endless):
+        return None
     return ("IndexError", "index 0 is out of bounds for axis 0 with size 0")
 
 
@@ -190,7 +200,10 @@ def _array(cursor: Cursor, wide: str) -> Any:
         kind, count, depth = cursor.number("I"), cursor.number(wide), depth + 1
     least = _SIZES.get(kind, 4 if wide == "I" else 8)
     if count * least > cursor.remaining:
-        raise too_many(count, "elements of an array", cursor)
+        cause = too_many(count, "elements of an array", cursor)
+        if kind in _SIZES and count > _LOOPED:
+            raise Endless(f"{cause}; gguf's own reader looks for each of them and does not come back", cause.offset)
+        raise cause
     if kind in _SIZES:
         kept = [cursor.number(_SCALARS[kind] if kind != 7 else "B") for _ in range(min(count, _SHOWN))]
         cursor.skip((count - len(kept)) * least)
