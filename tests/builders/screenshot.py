@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 from tui.ui.screens.explorer import Explorer

@@ -18,7 +18,8 @@ from tui.core.diagnosis.groups import GROUPS
 from tui.core.diagnosis.proofs import proofs
 from tui.core.estimate import estimate
 from tui.core.report.model import Triage, triage_of
-from tui.triage.flow import Options, triage_all
+from tui.triage.flow import triage_all
+from tui.triage.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,8 @@ from tui.core.estimate import Available
 from tui.core.report.model import triage_of
 from tui.loading.worker import Worker
 from tui.triage.ask import Asker
-from tui.triage.flow import Options, gather
+from tui.triage.flow import gather
+from tui.triage.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from tests.conftest import SAMPLES
 from tests.ui.test_explorer import explorer, until
 from tui.core.estimate import Available, Device
 from tui.triage import session as session_module
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 from tui.ui.widgets.tree import CheckpointTree

@@ -7,11 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from tests.conftest import REPOSITORY
 from tui.core.estimate import Device
@@ -23,13 +23,13 @@ needs_cc = pytest.mark.skipif(_CC is None, reason="no C compiler to build the li
 
 _ASK = """
 import json, os, sys
-from dataclasses import asdict
+from msgspec import to_builtins
 from pathlib import Path
 from tui.system import gpus
 for scenario in sys.argv[1:]:
     Path(os.environ["NVML_SCENARIO"]).write_text(scenario)
     found = gpus.probe(Path("/none"))
-    print(json.dumps(asdict(found)))
+    print(json.dumps(to_builtins(found)))
 """
 
 
@@ -201,4 +201,4 @@ def test_what_names_no_device_hides_it(entry: str) -> None:
     found = nvidia.visible(devices, {"CUDA_VISIBLE_DEVICES": entry})
     assert found.devices == ()
     assert "hides every GPU" in found.reason
-    assert asdict(devices[0])["uuid"] == "GPU-aa"
+    assert to_builtins(devices[0])["uuid"] == "GPU-aa"

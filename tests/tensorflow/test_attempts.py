@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.triage.test_command_line import answer
 from tui.core.assemble import read_one_file
-from tui.triage.flow import Options, triage_all
+from tui.triage.flow import triage_all
 from tui.triage.load import LoadOptions, agreement, make_attempt, refusal
+from tui.triage.options import Options
 from tui.triage.paths import checkpoints
 
 if TYPE_CHECKING:

@@ -30,8 +30,9 @@ from tests.triage.test_command_line import run
 from tui.core.diagnosis import given_call
 from tui.core.diagnosis.messages import rules_in
 from tui.core.diagnosis.pages import PAGES
-from tui.triage.flow import Options, triage_all
+from tui.triage.flow import triage_all
 from tui.triage.load import LoadOptions, agreement, diagnose_after, log_text, make_attempt, refusal
+from tui.triage.options import Options
 from tui.triage.paths import checkpoints
 
 if TYPE_CHECKING:

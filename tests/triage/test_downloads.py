@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from tui.core.scan import scan
 from tui.triage.downloads import REST, Change, Downloads
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 
 if TYPE_CHECKING:

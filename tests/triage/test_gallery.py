@@ -10,7 +10,8 @@ import pytest
 from tests.builders import tensorflow_models
 from tests.conftest import SAMPLES
 from tests.gallery import Sample, gallery
-from tui.triage.flow import Options, triage_all
+from tui.triage.flow import triage_all
+from tui.triage.options import Options
 from tui.triage.paths import checkpoints
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from tui.core.diagnosis.evidence import Evidence
 from tui.core.report.model import Triage, triage_of
 from tui.core.scan import scan
 from tui.triage.adapters import base_of
-from tui.triage.flow import Options, triage_all
+from tui.triage.flow import triage_all
+from tui.triage.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from tests.conftest import SAMPLES
-from tui.triage import flow, spread
-from tui.triage.flow import Options
+from tui.triage import spread
+from tui.triage.options import Options
 from tui.triage.paths import found_below
 
 if TYPE_CHECKING:
@@ -69,15 +69,15 @@ def test_what_a_process_that_dies_did_not_answer_is_read_here(
     monkeypatch: pytest.MonkeyPatch,
     kept: int,
 ) -> None:
-    here, gather, asked = os.getpid(), flow.gather, []
+    here, real, asked = os.getpid(), spread.from_files, []
 
     def dying(*given: Any) -> Any:
         asked.append(given)
         if os.getpid() != here and len(asked) > kept:
             os._exit(9)
-        return gather(*given)
+        return real(*given)
 
-    monkeypatch.setattr(spread, "gather", dying)
+    monkeypatch.setattr(spread, "from_files", dying)
     monkeypatch.setattr(spread, "_BATCH", 1)
     assert spread.judge_files(rows, FILES_ONLY) == alone
     assert len(asked) == len(rows) - 3 * kept

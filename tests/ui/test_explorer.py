@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +16,9 @@ from textual.widgets import Input, OptionList, Static
 
 from tests.conftest import REPOSITORY, SAMPLES
 from tui.core.deep import values, verify
+from tui.core.record import replace
 from tui.triage import downloads
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 from tui.ui.screens.dialogs import Read

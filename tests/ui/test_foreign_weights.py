@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, SAMPLES
 from tests.ui.test_explorer import explorer, text, until
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 

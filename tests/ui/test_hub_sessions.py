@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList, Static
 from tests.conftest import REPOSITORY, SAMPLES
 from tests.triage.test_command_line import run
 from tests.ui.test_explorer import explorer, text, until
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 

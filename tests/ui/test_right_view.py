@@ -12,7 +12,7 @@ from tests.core import test_lfs_clone as lfs
 from tests.triage import test_mixed_tree as mixed
 from tests.ui.test_explorer import explorer, text, until
 from tui.core.text import printable
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.session import Session
 from tui.ui.app import CkptriageApp
 from tui.ui.widgets.tree import CheckpointTree

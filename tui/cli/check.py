@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.common import BytesLine, call_option, class_option, progress_line, python_option, write_json, write_text
+from tui.cli.crash import run_async
 from tui.core.config_edits import parse_setting
-from tui.core.deep.report import total_bytes
 from tui.core.json_text import dumps
-from tui.core.report import html, markdown, plain
 from tui.core.report.model import Report, report_json
-from tui.core.report.sarif import sarif
-from tui.triage.flow import Options, Triaged, triage_all
+from tui.triage.options import Options
 from tui.triage.paths import checkpoints, existing, found_below
 from tui.triage.spread import judge_files
+
+if TYPE_CHECKING:
+    from tui.triage.flow import Triaged
 
 FORMATS = ("text", "json", "markdown", "html", "sarif")
 
@@ -60,6 +60,9 @@ def _from_files(paths: list[str], options: Options) -> Report:
 
 def _asked(paths: list[str], options: Options) -> Report:
     """The loader, or every byte, is asked too."""
+    from tui.core.deep.report import total_bytes
+    from tui.triage.flow import triage_all
+
     found = checkpoints(paths)
     box: list[Triaged] = []
 
@@ -68,19 +71,33 @@ def _asked(paths: list[str], options: Options) -> Report:
         total = sum(total_bytes(item) for item in found) if options.deep else 0
         box.append(await triage_all(found, options, progress_line(), BytesLine(total) if total else None))
 
-    asyncio.run(triage())
+    run_async(triage())
     return box[0].report
 
 
 def _write(report: Report, form: str, output: Path | None) -> None:
+    if form == "json":
+        write_json(report_json(report), output)
+    else:
+        write_text(_rendered(report, form), output)
+
+
+def _rendered(report: Report, form: str) -> str:
+    """The report as text; each form's module is imported when it is asked for."""
     match form:
-        case "json":
-            write_json(report_json(report), output)
         case "markdown":
-            write_text(markdown.render(report), output)
+            from tui.core.report import markdown
+
+            return markdown.render(report)
         case "html":
-            write_text(html.render(report), output)
+            from tui.core.report import html
+
+            return html.render(report)
         case "sarif":
-            write_text(dumps(sarif(report)) + "\n", output)
+            from tui.core.report.sarif import sarif
+
+            return dumps(sarif(report)) + "\n"
         case _:
-            write_text(plain.render(report), output)
+            from tui.core.report import plain
+
+            return plain.render(report)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.core.diagnosis import given_call
 from tui.core.json_text import dumps
 from tui.core.pace import Pace
 from tui.core.text import bytes_size, printable
@@ -29,6 +28,8 @@ class Call(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Dicts, lists and leaves from text."""
+        from tui.core.diagnosis import given_call
+
         try:
             return given_call.read(str(value))
         except ValueError as error:

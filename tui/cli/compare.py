@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, set_option, write_json, write_text
+from tui.cli.crash import run_async
 from tui.core.compare import Comparison, from_files
 from tui.core.comparison_words import explained, to_json
 from tui.core.config_edits import config_text, parse_setting
@@ -58,9 +58,9 @@ def command(
     changes = dict(parse_setting(text) for text in settings)
     checked(model_class, code)
     if model_class is not None and code is not None:
-        comparison = asyncio.run(compare_own(checkpoint, model_class, code, python))
+        comparison = run_async(compare_own(checkpoint, model_class, code, python))
     else:
-        comparison = asyncio.run(_ask(checkpoint, model_class, changes, python))
+        comparison = run_async(_ask(checkpoint, model_class, changes, python))
     if save_config is not None:
         _save(comparison, save_config)
     if as_json:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tui import __version__
 from tui.core.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
 
 
 def debugging() -> bool:
@@ -19,12 +24,27 @@ def debugging() -> bool:
 
 
 def quiet_background() -> None:
-    """Threads, finalizers and asyncio tasks print tracebacks by themselves; theirs are one line too."""
+    """Threads and finalizers print tracebacks by themselves; theirs are one line too."""
     if debugging():
         return
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     sys.unraisablehook = lambda unraisable: None
     threading.excepthook = _of_thread
+
+
+def quiet_tasks() -> None:
+    """asyncio logs tracebacks of tasks that nobody waits for; not here, where what matters is waited for."""
+    import logging
+
+    if not debugging():
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+
+
+def run_async(task: Coroutine[Any, Any, T]) -> T:
+    """The task to its end. What needs no event loop does not come here, and so does not wait for asyncio's import."""
+    import asyncio
+
+    quiet_tasks()
+    return asyncio.run(task)
 
 
 def _of_thread(arguments: threading.ExceptHookArgs) -> None:

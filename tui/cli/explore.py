@@ -9,7 +9,7 @@ import click
 from tui.cli.common import class_option, python_option
 from tui.errors import UsageError
 from tui.system.hub_cache import hub_cache
-from tui.triage.flow import Options
+from tui.triage.options import Options
 from tui.triage.paths import existing
 
 
@@ -30,8 +30,10 @@ def command(paths: tuple[str, ...], python: str | None, model_class: str | None,
         from tui.cli.check import run
 
         return run(places, options, "text", None, "error")
+    from tui.cli.crash import quiet_tasks
     from tui.ui.app import explore
 
+    quiet_tasks()
     return explore(places, options)
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.common import call_option, class_option, json_option, one_checkpoint, python_option, set_option, write_json
+from tui.cli.crash import run_async
 from tui.core.config_edits import parse_setting
 from tui.core.report.words import SEVERITY_SYMBOLS
 from tui.core.text import printable
 from tui.errors import WorkerError
-from tui.triage.flow import Options, triage_all
+from tui.triage.flow import triage_all
 from tui.triage.load import (
     LOADERS,
     LoadOptions,
@@ -28,6 +29,7 @@ from tui.triage.load import (
 )
 from tui.triage.loaders import verdict_for
 from tui.triage.memory import over_limit
+from tui.triage.options import Options
 from tui.triage.own import checked
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def command(path: str, as_json: bool, **given: object) -> int:
     checkpoint = one_checkpoint(path)
     options = _options(given)
     checked(options.model_class, options.code)
-    return asyncio.run(_run(checkpoint, options, as_json))
+    return run_async(_run(checkpoint, options, as_json))
 
 
 def _options(given: dict[str, object]) -> LoadOptions:

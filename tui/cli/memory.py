@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
 from tui.cli.common import class_option, json_option, one_checkpoint, python_option, write_json, write_text
+from tui.cli.crash import run_async
 from tui.core.estimate import CHOICES, Available, Estimate, estimate, to_json
 from tui.core.text import bytes_size, printable
 from tui.triage.memory import machine_for
@@ -44,7 +44,7 @@ def command(
     Exit: 0 fits, fits_slowly or tight; 1 exceeds, refused or unknown; 2 bad usage.
     """
     checkpoint = one_checkpoint(path)
-    machine = asyncio.run(machine_for(checkpoint, python, model_class, measure=not no_probe))
+    machine = run_async(machine_for(checkpoint, python, model_class, measure=not no_probe))
     made = estimate(checkpoint, machine, dtype, context, batch, device, train)
     if as_json:
         write_json(to_json(made, machine, checkpoint.path))

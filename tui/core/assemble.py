@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tui.core.checkpoint import Checkpoint, FileReport, JsonFile, Layout, Part, Weights, is_side_file
 from tui.core.files import FileProblem, read_small
 from tui.core.formats import WEIGHT_SUFFIXES, read_file
-from tui.core.formats.coreml_weights import read_weights
 from tui.core.formats.shard_index import resolve_weights
 from tui.core.formats.tensorflow import names as tensorflow
 from tui.core.formats.tokenizer_files import TOKENIZER_FILES, read_tokenizer
-from tui.core.formats.zarr_arrays import read_arrays
 from tui.core.json_text import parse
 from tui.core.layouts import is_raw_shard, manifest_report, marks_directory, read_layout
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.text import bytes_size, count_of
 
 LOADER_NAMES = (
@@ -104,26 +102,34 @@ def single_weight_file(names: frozenset[str]) -> str | None:
 
 
 def read_directory(
-    root: Path, path: str, names: frozenset[str] | None = None, *, components: bool = True
+    root: Path,
+    path: str,
+    names: frozenset[str] | None = None,
+    directories: frozenset[str] | None = None,
+    *,
+    components: bool = True,
 ) -> Checkpoint:
     """The checkpoint in `root`; problems are carried, nothing raises but the listing of `root` itself.
 
-    `components` reads the parts of a composite checkpoint too, one level deep.
+    `names` and `directories` are what a scan has listed there already. `components` reads the parts of a composite
+    checkpoint too, one level deep.
     """
     entries = frozenset(os.listdir(root)) if names is None else names
     documents = {name: read_json(root / name, name) for name in _CONFIG_FILES if name in entries}
     index_problems, weights = resolve_weights(root, entries, documents)
-    layout = read_layout(root, entries, documents)
+    layout = read_layout(root, entries, documents, directories)
     parts = _tensorflow(root, entries)
     files = list(parts.files) or [read_file(root / name, name) for name in _files_to_read(entries, weights, layout)]
     files += _files_of_layout(root, layout) or (_foreign_bundle(root, entries) if not files else [])
     named = bool(entries & TOKENIZER_FILES) or any(name.endswith((".model", ".tiktoken")) for name in entries)
-    checkpoint = Checkpoint(
+    config = documents.get("config.json")
+    kind = parts.kind or _directory_kind(entries, layout, config, files)
+    return Checkpoint(
         path=path,
         root=root,
-        kind=parts.kind,
+        kind=kind,
         files=tuple(files),
-        config=documents.get("config.json"),
+        config=config,
         json_files=documents,
         weights=weights,
         problems=(*index_problems, *parts.problems, *unfinished_blobs(root)),
@@ -132,7 +138,6 @@ def read_directory(
         layout=with_components(root, layout) if components else layout,
         tokenizer=read_tokenizer(root, entries) if named else None,
     )
-    return checkpoint if parts.kind else replace(checkpoint, kind=_directory_kind(checkpoint))
 
 
 def unfinished_blobs(root: Path) -> tuple[Problem, ...]:
@@ -292,9 +297,15 @@ def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
     if layout.name == "tfjs":
         return [manifest_report(root / "model.json", layout)]
     if layout.name == "orbax":
+        from tui.core.formats.zarr_arrays import read_arrays
+
         items = ["", *(part.name for part in layout.parts[:MAX_COMPONENTS])]
         return [report for item in items for report in read_arrays(root, item)]
     models = [part.name for part in layout.parts if part.name.endswith(".mlmodel") and part.present]
+    if not models:
+        return []
+    from tui.core.formats.coreml_weights import read_weights
+
     reports = [read_file(root / name, name) for name in models[:MAX_COMPONENTS]]
     return reports + [report for name in models[:MAX_COMPONENTS] for report in read_weights(root, name)]
 
@@ -309,10 +320,11 @@ def _files_to_read(entries: frozenset[str], weights: Weights, layout: Layout | N
     return [name for name in weights.files if name in entries] + rest
 
 
-def _directory_kind(checkpoint: Checkpoint) -> str:
+def _directory_kind(
+    names: frozenset[str], organised: Layout | None, config: JsonFile | None, files: list[FileReport]
+) -> str:
     """The kind of a directory, from what is in it."""
-    names = set(checkpoint.names)
-    layout = checkpoint.layout.name if checkpoint.layout is not None else ""
+    layout = organised.name if organised is not None else ""
     if layout in _LAYOUT_KINDS and not (layout == "sentence_transformers" and "modules.json" not in names):
         return _LAYOUT_KINDS[layout]
     if "adapter_config.json" in names and "config.json" not in names:
@@ -323,20 +335,19 @@ def _directory_kind(checkpoint: Checkpoint) -> str:
         return "sentence_transformers"
     if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
         return "transformers"
-    return _kind_without_weights(checkpoint, names)
+    return _kind_without_weights(names, config.mapping if config is not None else {}, files)
 
 
-def _kind_without_weights(checkpoint: Checkpoint, names: set[str]) -> str:
+def _kind_without_weights(names: frozenset[str], config: dict[str, Any], files: list[FileReport]) -> str:
     """The kind of a directory in which no file has a name that the loader looks for."""
-    config = checkpoint.settings
     if "model_type" in config or "architectures" in config:
         return "transformers"
-    weights = [file for file in checkpoint.files if not is_side_file(file.name)]
+    weights = [file for file in files if not is_side_file(file.name)]
     if len(weights) == 1:
         return file_kind(weights[0])
     if "config.json" in names and not weights:
         return "transformers"
-    if has_tokenizer(frozenset(names)):
+    if has_tokenizer(names):
         return "tokenizer"
     return file_kind(weights[0]) if weights else "unknown"
 

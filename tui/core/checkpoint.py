@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tui.core.record import Record, field, replace
 from tui.core.tensors import Tensor, parameter_count, stored_bytes
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ LEVELS = ("tensors_only", "needs_code", "suspicious", "not_verified", "dangerous
 """What a pickle asks for, from least to worst; none of them means safe."""
 
 
-@dataclass(frozen=True)
-class PickleReport:
+class PickleReport(Record, frozen=True):
     """What reading a pickle's opcodes, without executing any, tells."""
 
     level: str
@@ -64,8 +63,7 @@ class PickleReport:
     """What `torch.load(weights_only=True)` raises for its contents, `None` where it accepts them."""
 
 
-@dataclass(frozen=True)
-class FileReport:
+class FileReport(Record, frozen=True):
     """One file, read as what its content says it is."""
 
     name: str
@@ -95,8 +93,7 @@ class FileReport:
         return next((problem for problem in self.problems if problem.fatal), None)
 
 
-@dataclass(frozen=True)
-class JsonFile:
+class JsonFile(Record, frozen=True):
     """A JSON file beside the weights: its text and value, or why there is none."""
 
     name: str
@@ -110,8 +107,7 @@ class JsonFile:
         return self.value if isinstance(self.value, dict) else {}
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(Record, frozen=True):
     """Which weight files `from_pretrained` would read, resolved in its own order.
 
     Mirrors `transformers/modeling_utils.py` 5.23 `_get_resolved_checkpoint_files`.
@@ -129,8 +125,7 @@ class Weights:
     """Reasons for which the loader fails before it has read a tensor."""
 
 
-@dataclass(frozen=True)
-class Tokenizer:
+class Tokenizer(Record, frozen=True):
     """The tokenizer files of a checkpoint, as far as they can be read without the library."""
 
     files: tuple[str, ...] = ()
@@ -163,8 +158,7 @@ class Tokenizer:
     """Identity of the content of all tokenizer files, so that like tokenizers are asked about once."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Record, frozen=True):
     """One part of a composite checkpoint: a component, module, rank, step or shard."""
 
     name: str
@@ -184,8 +178,7 @@ class Part:
     """Of its weight files, where they were read."""
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Record, frozen=True):
     """How a directory is organised beyond its weight files, and what of it is there."""
 
     name: str
@@ -196,8 +189,7 @@ class Layout:
     """Counts, steps and ranks, by name."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Record, frozen=True, dict=True):
     """A directory or a single file from which a model is loaded."""
 
     path: str

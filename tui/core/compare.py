@@ -7,10 +7,10 @@ which view, JSON and report take it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tui.core.record import Record, field
 from tui.core.text import listing
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(Record, frozen=True):
     """A key whose tensor has another shape in the file than in the model."""
 
     key: str
@@ -28,8 +27,7 @@ class Mismatch:
     model: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Record, frozen=True):
     """A config field that explains differences: its value, and the one the weights suggest."""
 
     field: str
@@ -39,8 +37,7 @@ class Field:
     """Model keys that match once the field has the suggested value."""
 
 
-@dataclass(frozen=True)
-class Blamed:
+class Blamed(Record, frozen=True):
     """A config value that the class refuses: with its default instead, the class builds."""
 
     field: str
@@ -48,8 +45,7 @@ class Blamed:
     default: Any
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Record, frozen=True):
     """One tensor of the model or of the file, with both names and both shapes."""
 
     key: str
@@ -64,8 +60,7 @@ class Row:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Record, frozen=True):
     """A config recovered from the weights; a proposal, never written unasked."""
 
     model_type: str
@@ -94,8 +89,7 @@ class Draft:
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Record, frozen=True, dict=True):
     """What `CLASS.from_pretrained(…, ignore_mismatched_sizes=True)` collects, and what the plain call raises."""
 
     model_class: str | None
@@ -294,8 +288,7 @@ def from_files(checkpoint: Checkpoint, reason: str) -> Comparison:
 _NUMBER = re.compile(r"(?<![^.])(\d+)(?![^.])")
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(Record, frozen=True):
     """Rows that differ only in the numbers of their names: `layers.{0…31}.mlp.weight × 32`."""
 
     name: str

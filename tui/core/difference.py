@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.files import KeptOpen
 from tui.core.json_text import finite
+from tui.core.record import Record, replace
 from tui.core.relatives import gguf_names
 from tui.core.relatives.entries import Entry, entries, transposed
 from tui.core.relatives.pairing import Pair, pair
@@ -28,8 +28,7 @@ _PAIRED = (
 )
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(Record, frozen=True):
     """Two tensors taken for the same, and what their values are to each other."""
 
     pair: Pair
@@ -64,8 +63,7 @@ class Match:
         return first.axes != second.axes or first.heads != second.heads
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Record, frozen=True):
     """What two checkpoints do not share; values are (first, second)."""
 
     config: dict[str, tuple[Any, Any]]

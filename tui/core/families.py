@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +31,7 @@ LEAST = 0.35
 """A likeness below this is chance: most classes share a few names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Record, frozen=True):
     """A class of transformers whose stored tensor names resemble the file's."""
 
     model_type: str

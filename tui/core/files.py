@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tui.core.problems import Problem
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+_FIRST = 1 << 15
+"""What is read at once where a file's beginning is asked for: the whole header of most, in one round to the disk."""
+
+
 class FileProblem(Exception):
     """A file cannot be read; carries the located problem."""
 
@@ -31,21 +35,26 @@ class FileProblem(Exception):
 
 
 class RegularFile:
-    """An open regular file of known size, read by position."""
+    """An open regular file of known size, read by position; as a context it is closed at the end."""
 
-    def __init__(self, descriptor: int, path: Path, name: str) -> None:
+    def __init__(self, descriptor: int, path: Path, name: str, status: os.stat_result) -> None:
         self.descriptor = descriptor
         self.path = path
         self.name = name
         """The name shown to the user, relative to the checkpoint."""
         self._head = b""
-        status = os.fstat(descriptor)
         self.size = status.st_size
         self.modified = status.st_mtime_ns
         self.identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         """Device, inode, size and modification time: another file, or a changed one, has another."""
         self.blocks = status.st_blocks * 512
         """Bytes that the file system has allocated; fewer than `size` means holes."""
+
+    def __enter__(self) -> RegularFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
 
     def read(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset`, or `FileProblem` where the file ends before."""
@@ -58,6 +67,8 @@ class RegularFile:
                     offset,
                 )
             )
+        if offset + count <= len(self._head):
+            return self._head[offset : offset + count]
         chunks: list[bytes] = []
         while count > 0:
             chunk = os.pread(self.descriptor, min(count, 1 << 24), offset)
@@ -97,12 +108,11 @@ class RegularFile:
         """The first bytes, as many as there are; asked for again they are not read again."""
         wanted = min(count, self.size)
         if len(self._head) < wanted:
-            self._head = self.read(0, wanted)
+            self._head = self.read(0, min(max(count, _FIRST), self.size))
         return self._head[:wanted]
 
 
-@contextmanager
-def open_regular(path: Path, name: str = "") -> Iterator[RegularFile]:
+def open_regular(path: Path, name: str = "") -> RegularFile:
     """`path` as a `RegularFile`; anything else raises `FileProblem` and is never waited for."""
     shown = name or path.name
     try:
@@ -111,13 +121,11 @@ def open_regular(path: Path, name: str = "") -> Iterator[RegularFile]:
         raise FileProblem(_cannot_open(path, shown, error)) from None
     except ValueError:
         raise FileProblem(Problem("file-unreadable", "the name holds a NUL byte", shown)) from None
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise FileProblem(Problem("file-not-regular", f"is {kind_of(mode)}, not a regular file", shown))
-        yield RegularFile(descriptor, path, shown)
-    finally:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
+        raise FileProblem(Problem("file-not-regular", f"is {kind_of(status.st_mode)}, not a regular file", shown))
+    return RegularFile(descriptor, path, shown, status)
 
 
 class KeptOpen:

@@ -8,7 +8,8 @@ version 4 adds support for persistent gradient tapes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from tui.core.record import Record
 
 _URL = re.compile(r"^(?:https?://)?(?:www\.)?(?P<host>tfhub\.dev|kaggle\.com(?:/models)?)/(?P<rest>[^?#]+)", re.ASCII)
 _PLAIN = re.compile(r"^(?P<publisher>[\w.-]+)/(?P<name>[\w./-]+?)/(?P<version>\d{1,4})$", re.ASCII)
@@ -23,8 +24,7 @@ _PUBLISHERS = frozenset({"google", "tensorflow", "google-research", "deepmind", 
 """Publishers whose handles are known without the host; `models/run/1` of anybody else is a path that is not there."""
 
 
-@dataclass(frozen=True)
-class Handle:
+class Handle(Record, frozen=True):
     """A handle in its parts."""
 
     text: str

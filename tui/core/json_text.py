@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
+from tui.core.record import Record
 
 MAX_JSON_BYTES = 64 << 20
 """A `tokenizer.json` of 30 MB is real; nothing that we parse whole is larger."""
@@ -23,8 +24,7 @@ class _NotFinite:
         return float(text.replace("Infinity", "inf").replace("NaN", "nan"))
 
 
-@dataclass(frozen=True)
-class JsonError:
+class JsonError(Record, frozen=True):
     """Why a text is not JSON: the message of Python's own parser, and where."""
 
     message: str
@@ -33,8 +33,7 @@ class JsonError:
     offset: int = 0
 
 
-@dataclass(frozen=True)
-class JsonDocument:
+class JsonDocument(Record, frozen=True):
     """A parsed JSON file, or the reason it could not be parsed."""
 
     value: Any = None

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport, Layout, Part
 from tui.core.files import FileProblem, read_small
+from tui.core.record import Record
 from tui.core.tensors import TORCH_DTYPES, Tensor, bytes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tui.core.checkpoint import JsonFile
@@ -28,6 +29,7 @@ _STEP = re.compile(r"^(?:global_step\d+|step\d+|epoch\d+)$")
 _CONSOLIDATED = re.compile(r"^consolidated\.(\d{2,})\.(?:pth|safetensors)$")
 _DISTCP = re.compile(r"^__(\d+)_\d+\.distcp$")
 _RANKED = re.compile(r"^(?:pytorch_)?(?:model|optim|optimizer)_world_size_(\d+)_rank_(\d+)\.pt$")
+_CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 _TFJS = re.compile(r"^group\d+-shard\d+of\d+(\.bin)?$")
 _TRAINING_STATE = frozenset({"optimizer.pt", "scheduler.pt", "rng_state.pth"})
 """What transformers' Trainer writes between the weights and `trainer_state.json` (`Trainer._save_checkpoint` 5.23)."""
@@ -57,10 +59,29 @@ def marks_directory(files: frozenset[str], directories: frozenset[str]) -> bool:
     return bool(files & {"_CHECKPOINT_METADATA", "manifest.ocdbt"})
 
 
-def read_layout(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
-    """The first layout that the directory has, `None` where it has none of these."""
+class Entries(Record, frozen=True):
+    """What lies in a directory."""
+
+    root: Path
+    names: frozenset[str]
+    directories: Sequence[str]
+    """The names of those that are directories, in order."""
+
+    documents: Mapping[str, JsonFile]
+    """Its JSON files that were read, by name."""
+
+
+def read_layout(
+    root: Path,
+    names: frozenset[str],
+    documents: Mapping[str, JsonFile],
+    directories: frozenset[str] | None = None,
+) -> Layout | None:
+    """The first layout that the directory has, `None` where it has none of these; `directories` saves listing it."""
+    below = _directories(root) if directories is None else sorted(directories)[:MAX_PARTS]
+    entries = Entries(root, names, below, documents)
     for read in _LAYOUTS:
-        layout = read(root, names, documents)
+        layout = read(entries)
         if layout is not None:
             return layout
     return None
@@ -81,8 +102,8 @@ def _names(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _directories(root: Path, names: frozenset[str]) -> list[str]:
-    """Directories of `root`; the names may hold files only, so they are listed anew."""
+def _directories(root: Path) -> list[str]:
+    """Directories of `root`."""
     try:
         with os.scandir(root) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())[:MAX_PARTS]
@@ -111,23 +132,23 @@ def _plain_name(name: Any) -> bool:
     return not os.path.isabs(name) and ".." not in name.replace("\\", "/").split("/")
 
 
-def _diffusers(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _diffusers(entries: Entries) -> Layout | None:
     """`model_index.json`: each component is [library, class] and lies in a directory of its name."""
-    if "model_index.json" not in documents:
+    if "model_index.json" not in entries.documents:
         return None
-    index = documents["model_index.json"].mapping
+    index = entries.documents["model_index.json"].mapping
     parts: list[Part] = []
     for name, value in list(index.items())[:MAX_PARTS]:
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
-        inside = _names(root / name) if _plain_name(name) else frozenset()
+        inside = _names(entries.root / name) if _plain_name(name) else frozenset()
         parts.append(Part(name, value[1], bool(inside), tuple(sorted(inside))[:200]))
     return Layout("diffusers", tuple(parts), {"pipeline": index.get("_class_name")})
 
 
-def _sentence_transformers(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _sentence_transformers(entries: Entries) -> Layout | None:
     """`modules.json`: each module's path, empty for the directory itself."""
-    document = documents.get("modules.json")
+    document = entries.documents.get("modules.json")
     if document is None or not isinstance(document.value, list):
         return None
     parts: list[Part] = []
@@ -136,18 +157,19 @@ def _sentence_transformers(root: Path, names: frozenset[str], documents: Mapping
             continue
         path = module.get("path", "")
         kind = str(module.get("type", "")).rpartition(".")[2]
-        inside = _names(root / path) if _plain_name(path) else frozenset()
+        inside = _names(entries.root / path) if _plain_name(path) else frozenset()
         parts.append(Part(str(path), kind, bool(inside) or path == "", tuple(sorted(inside))[:200]))
     return Layout("sentence_transformers", tuple(parts), {})
 
 
-def _deepspeed(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _deepspeed(entries: Entries) -> Layout | None:
     """A run's directory (`latest`, `global_stepN`), or one step of it."""
+    root, names = entries.root, entries.names
     ranks = [match for name in names if (match := _ZERO.match(name))]
     models = [name for name in names if _MODEL_STATES.match(name)]
     if not ranks and not models and not names & {"latest", "zero_to_fp32.py"}:
         return None
-    steps = [name for name in _directories(root, names) if _STEP.match(name)]
+    steps = [name for name in entries.directories if _STEP.match(name)]
     if not ranks and not models and not steps:
         return None
     facts: dict[str, Any] = {"steps": steps, "latest": _latest(root, names)}
@@ -175,34 +197,34 @@ def _latest(root: Path, names: frozenset[str]) -> str | None:
         return None
 
 
-def _distributed(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _distributed(entries: Entries) -> Layout | None:
     """`torch.distributed.checkpoint`, and FSDP's `rank_N.pt` without metadata."""
-    shards = sorted(name for name in names if _DISTCP.match(name))
-    ranked = [match for name in names if (match := _RANKED.match(name))]
+    shards = sorted(name for name in entries.names if _DISTCP.match(name))
+    ranked = [match for name in entries.names if (match := _RANKED.match(name))]
     if not shards and not ranked:
         return None
     ranks = {int(match[1]) for name in shards if (match := _DISTCP.match(name))}
-    facts: dict[str, Any] = {"metadata": ".metadata" in names, "files": len(shards) or len(ranked)}
+    facts: dict[str, Any] = {"metadata": ".metadata" in entries.names, "files": len(shards) or len(ranked)}
     if ranked:
         world = max(int(match[1]) for match in ranked)
         ranks = {int(match[2]) for match in ranked}
         facts["world_size"] = world
         facts["missing"] = [rank for rank in range(min(world, 100_000)) if rank not in ranks][:1000]
     else:
-        facts["missing"] = _gaps(ranks) if ".metadata" not in names else []
+        facts["missing"] = _gaps(ranks) if ".metadata" not in entries.names else []
     facts["ranks"] = len(ranks)
     return Layout("torch_distributed", (), facts)
 
 
-def _megatron(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _megatron(entries: Entries) -> Layout | None:
     """`mp_rank_TT` or `mp_rank_TT_PPP` directories: tensor and pipeline parallel ranks."""
-    found = [match for name in _directories(root, names) if (match := _MEGATRON.match(name))]
+    found = [match for name in entries.directories if (match := _MEGATRON.match(name))]
     if not found:
         return None
     tensor, pipeline = {int(match[1]) for match in found}, {int(match[2] or 0) for match in found}
     have = {(int(match[1]), int(match[2] or 0)) for match in found}
     wanted = [(one, two) for one in range(max(tensor) + 1) for two in range(max(pipeline) + 1)][:MAX_PARTS]
-    parts = tuple(Part(match[0], "rank", any(_names(root / match[0]))) for match in found)
+    parts = tuple(Part(match[0], "rank", any(_names(entries.root / match[0]))) for match in found)
     missing = [
         f"mp_rank_{one:02}" + (f"_{two:03}" if max(pipeline) else "") for one, two in wanted if (one, two) not in have
     ]
@@ -210,25 +232,25 @@ def _megatron(root: Path, names: frozenset[str], documents: Mapping[str, JsonFil
     return Layout("megatron", parts, facts)
 
 
-def _consolidated(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _consolidated(entries: Entries) -> Layout | None:
     """Meta's `consolidated.NN.pth`: as many files as processes, and `params.json`."""
-    numbers = {int(match[1]) for name in names if (match := _CONSOLIDATED.match(name))}
+    numbers = {int(match[1]) for name in entries.names if (match := _CONSOLIDATED.match(name))}
     if not numbers:
         return None
-    facts = {"count": max(numbers) + 1, "missing": _gaps(numbers), "params": "params.json" in names}
+    facts = {"count": max(numbers) + 1, "missing": _gaps(numbers), "params": "params.json" in entries.names}
     return Layout("consolidated", (), facts)
 
 
-def _tfjs(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _tfjs(entries: Entries) -> Layout | None:
     """TensorFlow.js: `model.json` names groups of shards with their weights."""
-    document = documents.get("model.json")
+    document = entries.documents.get("model.json")
     if document is None or not isinstance(document.mapping.get("weightsManifest"), list):
         return None
     groups = [group for group in document.mapping["weightsManifest"] if isinstance(group, dict)]
     paths = [path for group in groups for path in _items(group.get("paths")) if _plain_name(path)]
     weights = [item for group in groups for item in _items(group.get("weights")) if isinstance(item, dict)]
-    parts = tuple(Part(path, "shard", os.path.isfile(root / path)) for path in paths[:MAX_PARTS])
-    held = sum(os.path.getsize(root / part.name) for part in parts if part.present)
+    parts = tuple(Part(path, "shard", os.path.isfile(entries.root / path)) for path in paths[:MAX_PARTS])
+    held = sum(os.path.getsize(entries.root / part.name) for part in parts if part.present)
     facts = {"format": document.mapping.get("format"), "weights": weights[:100_000], "bytes": held}
     return Layout("tfjs", parts, facts)
 
@@ -254,34 +276,35 @@ def manifest_report(path: Path, layout: Layout) -> FileReport:
     return FileReport("model.json", "tfjs", status.st_size, tuple(tensors), facts, modified=status.st_mtime_ns)
 
 
-def _orbax(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _orbax(entries: Entries) -> Layout | None:
     """Orbax: `_CHECKPOINT_METADATA`, written last, and the items of the step; or one item with its `_METADATA`."""
+    root, names = entries.root, entries.names
     if not names & {"_CHECKPOINT_METADATA", "manifest.ocdbt", "_METADATA"} or "model.json" in names:
         return None
-    found = _directories(root, names)
-    items = [name for name in found if name != "d" and not name.startswith((".", "ocdbt.process_"))]
+    items = [name for name in entries.directories if name != "d" and not name.startswith((".", "ocdbt.process_"))]
     facts = {"finished": "_CHECKPOINT_METADATA" in names or "_METADATA" in names, "ocdbt": "manifest.ocdbt" in names}
     parts = tuple(Part(name, "item", bool(_names(root / name))) for name in items)
     return Layout("orbax", parts, facts)
 
 
-def _mlpackage(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _mlpackage(entries: Entries) -> Layout | None:
     """CoreML's package: the manifest names each item with its path below `Data`."""
-    document = documents.get("Manifest.json")
+    document = entries.documents.get("Manifest.json")
     if document is None or not isinstance(document.mapping.get("itemInfoEntries"), dict):
         return None
     parts: list[Part] = []
     for item in list(document.mapping["itemInfoEntries"].values())[:MAX_PARTS]:
         path = item.get("path") if isinstance(item, dict) else None
         if _plain_name(path):
-            parts.append(Part(f"Data/{path}", str(item.get("name")), os.path.exists(root / "Data" / str(path))))
+            parts.append(Part(f"Data/{path}", str(item.get("name")), os.path.exists(entries.root / "Data" / str(path))))
     return Layout("coreml", tuple(parts), {"version": document.mapping.get("fileFormatVersion")})
 
 
-def _trainer(root: Path, names: frozenset[str], documents: Mapping[str, JsonFile]) -> Layout | None:
+def _trainer(entries: Entries) -> Layout | None:
     """A step of transformers' Trainer, beside the steps before it."""
-    here = root.absolute()
-    match = re.match(r"^checkpoint-(\d+)$", here.name)
+    root, names = entries.root, entries.names
+    here = root if root.name else root.absolute()
+    match = _CHECKPOINT.match(here.name)
     if not names & _TRAINING_STATE and match is None:
         return None
     facts: dict[str, Any] = {"finished": "trainer_state.json" in names, "training": bool(names & _TRAINING_STATE)}
@@ -309,7 +332,7 @@ def _sibling(here: Path, step: int) -> dict[str, Any]:
     return {}
 
 
-_LAYOUTS: tuple[Callable[[Path, frozenset[str], Mapping[str, JsonFile]], Layout | None], ...] = (
+_LAYOUTS: tuple[Callable[[Entries], Layout | None], ...] = (
     _diffusers, _sentence_transformers, _deepspeed, _distributed, _megatron, _consolidated, _tfjs, _mlpackage, _orbax,
     _trainer,
 )  # fmt: skip

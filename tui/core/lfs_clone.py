@@ -11,12 +11,12 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tui.core import git_index
 from tui.core.files import FileProblem, read_small
+from tui.core.record import Record
 from tui.core.text import bytes_size, count_of, listing, printable, shell
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ _POINTER = re.compile(rb"\Aversion https://git-lfs[^\n]*\n(?:[^\n]*\n)*?oid sha2
 _OID = re.compile(r"^[0-9a-f]{64}$")
 
 
-@dataclass(frozen=True)
-class LfsObject:
+class LfsObject(Record, frozen=True):
     """One object that the clone's store holds, or that a pointer asks for."""
 
     oid: str
@@ -52,8 +51,7 @@ class LfsObject:
     """Bytes that the files take beside the object: copies, no further names of the same bytes."""
 
 
-@dataclass(frozen=True)
-class LfsClone:
+class LfsClone(Record, frozen=True, dict=True):
     """A working tree and its store."""
 
     root: Path

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.assemble import (
@@ -27,6 +26,7 @@ from tui.core.formats.tensorflow.names import BELOW, is_saved_model
 from tui.core.partial import CONTROL, final_name, is_partial
 from tui.core.partial import SUFFIXES as PARTIAL_SUFFIXES
 from tui.core.problems import Problem
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +51,7 @@ _ENDINGS = frozenset(
 """Last parts of the names that the rules below look at."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Record, frozen=True):
     """One row of a scan: a checkpoint that is not read yet, or something that cannot be one."""
 
     path: str
@@ -61,6 +60,11 @@ class Found:
     location: Path
     is_directory: bool
     names: frozenset[str] = frozenset()
+    """The files in a directory, where they were listed."""
+
+    directories: frozenset[str] | None = None
+    """The directories in it."""
+
     problem: Problem | None = None
 
     def read(self) -> Checkpoint:
@@ -74,7 +78,7 @@ class Found:
         if not self.is_directory:
             return read_one_file(self.location, self.path)
         try:
-            return read_directory(self.location, self.path, self.names or None)
+            return read_directory(self.location, self.path, self.names or None, self.directories)
         except OSError as error:
             problem = Problem("directory-unreadable", f"cannot be listed: {error.strerror or error}")
             return Checkpoint(self.path, self.location, "unknown", problems=(problem,))
@@ -153,7 +157,7 @@ def _rows(
         return
     odd = [found for entry in entries if entry.name in telling and (found := _odd(entry, label, here)) is not None]
     if is_checkpoint_directory(telling, directories):
-        yield Found(label, here, True, files)
+        yield Found(label, here, True, files, directories)
         return
     if "blobs" in directories and not _has_snapshot(here):
         for problem in unfinished_blobs(here):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import lcm, prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 from tui.core.files import FileProblem, open_regular
 from tui.core.pace import Stopped
+from tui.core.record import Record
 from tui.core.relatives.entries import entries
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ BINS = 16
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(Record, frozen=True):
     """What reading a tensor's values told; all but the counts are of its finite values."""
 
     name: str

@@ -6,9 +6,9 @@ import asyncio
 import re
 import signal
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tui.core.record import Record, field, replace
 from tui.core.text import bytes_size, printable
 from tui.loading.child import Child, default_python
 from tui.loading.isolation import isolation_words, protect_own_memory
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class LogLine:
+class LogLine(Record, frozen=True):
     """One line for the log pane."""
 
     seconds: float
@@ -32,8 +31,7 @@ class LogLine:
     text: str
 
 
-@dataclass(frozen=True)
-class MemorySample:
+class MemorySample(Record, frozen=True):
     """What the child held at one moment, in bytes."""
 
     seconds: float
@@ -41,8 +39,7 @@ class MemorySample:
     file_backed: int
 
 
-@dataclass(frozen=True)
-class LoadOutcome:
+class LoadOutcome(Record, frozen=True):
     """How a load attempt ended."""
 
     outcome: str

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core.record import Record
 from tui.core.text import bytes_size, listing, printable
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ _KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 MAX_ENTRIES = 1_000_000
 
 
-@dataclass(frozen=True)
-class Revision:
+class Revision(Record, frozen=True):
     """One snapshot of a repository."""
 
     commit: str
@@ -37,8 +36,7 @@ class Revision:
     """Files whose blob is not there."""
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(Record, frozen=True):
     """One file of the cache's store."""
 
     name: str
@@ -52,8 +50,7 @@ class Blob:
     """How many revisions link to it; 0 for one of no use, or not ended."""
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(Record, frozen=True):
     """One repository of the cache."""
 
     name: str

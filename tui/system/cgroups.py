@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tui.core.record import Record
 from tui.system.proc_files import number, text_of
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ UNLIMITED = 1 << 60
 _DEEPEST = 64
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(Record, frozen=True):
     """What one cgroup leaves: bytes still free under its limit, pages that can be dropped counted as free."""
 
     free: int
@@ -28,8 +27,7 @@ class Limit:
     """`cgroup v2 memory.max`, with the group's name where it is not the mount's root."""
 
 
-@dataclass(frozen=True)
-class _Mount:
+class _Mount(Record, frozen=True):
     """One mounted hierarchy: the group that is its root, where it is mounted, and its version."""
 
     root: str

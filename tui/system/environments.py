@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +19,7 @@ SHOWN = ("torch", "transformers", "accelerate", "safetensors", "tensorflow", "pe
 _INFO = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)\.(dist-info|egg-info)$")
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(Record, frozen=True):
     """One interpreter and the packages it has."""
 
     executable: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui.core.record import Record
 from tui.system import amd, nvidia
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from tui.core.estimate import Device
 
 
-@dataclass(frozen=True)
-class Gpus:
+class Gpus(Record, frozen=True):
     """The devices that a child would see, in its order, or why there are none."""
 
     devices: tuple[Device, ...] = ()

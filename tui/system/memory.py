@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui.core.record import Record
 from tui.system import cgroups
 from tui.system.proc_files import number, text_of
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 _MEGABYTE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Ram:
+class Ram(Record, frozen=True):
     """Available and total RAM in bytes; `None` where this system does not tell."""
 
     available: int | None

@@ -5,12 +5,11 @@ CUDA's own calls would create a context of half a gigabyte; NVML's do not.
 
 from __future__ import annotations
 
-import ctypes
 import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.estimate import Device, Holder
+from tui.core.record import Record, replace
 from tui.core.text import printable
 from tui.system.proc_files import text_of
 
@@ -33,8 +32,7 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Record, frozen=True):
     """Devices in CUDA's order, or why there are none."""
 
     devices: tuple[Device, ...] = ()
@@ -70,6 +68,8 @@ def _driver_is_here() -> bool:
     """Whether the driver's library can be opened, asked before the large module of its bindings is imported."""
     if sys.platform != "linux":
         return True
+    import ctypes
+
     try:
         ctypes.CDLL(_LIBRARY)
     except OSError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.compare import Comparison, drafts_of, from_answer, from_files
 from tui.core.config_edits import config_text, edited
 from tui.core.diagnosis import translated
 from tui.core.diagnosis.classes import remote_imports
+from tui.core.record import replace
 from tui.errors import WorkerError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.core.partial import final_name, is_partial, promised
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -25,8 +26,7 @@ Size = tuple[int, int, int]
 """Bytes of the file that are written (holes do not count), size, modification time in nanoseconds; -1 where gone."""
 
 
-@dataclass(frozen=True)
-class Growth:
+class Growth(Record, frozen=True):
     """A download that goes on."""
 
     bytes: int
@@ -56,8 +56,7 @@ class _Suspect:
     shown: Growth | None = None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Record, frozen=True):
     """What a look has found: a growth to be shown, or `rested` for a checkpoint to be read again."""
 
     path: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.core.estimate import Available, Place
+from tui.core.record import replace
 from tui.system import disk, gpus, memory
 
 if TYPE_CHECKING:

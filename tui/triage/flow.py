@@ -4,48 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tui.core.diagnosis.evidence import Evidence, Outcome
-from tui.core.estimate import Available, Estimate, estimate
+from tui.core.record import Record, replace
 from tui.core.report.model import Report, Triage, triage_of
 from tui.errors import WorkerError
 from tui.loading.worker import Worker
 from tui.system.verified import Verified
-from tui.triage.adapters import base_of
 from tui.triage.ask import ASKED_KINDS, PACKAGED_KINDS, TOKENIZED_KINDS, Asker
 from tui.triage.environment import available
+from tui.triage.from_files import from_files, takes_long
 from tui.triage.reading import read_deep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.compare import Comparison
+    from tui.core.diagnosis.evidence import Evidence, Outcome
+    from tui.core.estimate import Available
     from tui.core.pace import Pace
     from tui.loading.worker import EnvironmentInfo
-
-
-_LARGE = 2_000
-"""Tensors of a checkpoint whose estimate takes longer than a screen may wait."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a triage is asked to do."""
-
-    model_class: str | None = None
-    tokenizer: Path | None = None
-    expected: dict[str, Any] = field(default_factory=dict)
-    files_only: bool = False
-    python: str | None = None
-    deep: bool = False
-    """Whether every byte of the weights is read."""
-
-    call: Any = None
-    """A call of a TensorFlow model that is to be checked against what the model expects."""
+    from tui.triage.options import Options
 
 
 async def gather(
@@ -57,53 +37,40 @@ async def gather(
     outcome: Outcome | None = None,
 ) -> Evidence:
     """Everything that bears on one checkpoint; the worker is asked only where it can say more."""
+    if takes_long(checkpoint, options):
+        found = await asyncio.to_thread(from_files, checkpoint, options, machine)
+    else:
+        found = from_files(checkpoint, options, machine)
+    found = replace(found, comparison=comparison, outcome=outcome)
+    return found if asker is None else await _asked(found, asker, options)
+
+
+async def _asked(found: Evidence, asker: Asker, options: Options) -> Evidence:
+    """With what the worker answers; where it cannot be asked, with the reason."""
+    checkpoint, comparison = found.checkpoint, found.comparison
     packages, python, importable, not_asked = None, "", None, ""
     answer: dict[str, Any] | None = None
-    other = await asyncio.to_thread(_tokenizer, options.tokenizer) if options.tokenizer is not None else None
-    if asker is not None:
-        try:
-            info = await asker.worker.hello()
-            packages, python = info.packages, info.python
-            importable = await asker.importable(checkpoint)
-            if comparison is None and checkpoint.kind in ASKED_KINDS:
-                comparison = await asker.compare(checkpoint, options.model_class)
-            if checkpoint.kind in TOKENIZED_KINDS:
-                answer = await asker.tokenizer(other or checkpoint)
-        except WorkerError as error:
-            not_asked = error.message
-        if comparison is not None and comparison.source == "files" and comparison.error is not None:
-            not_asked = comparison.error[1]
-    base = await asyncio.to_thread(base_of, checkpoint) if checkpoint.kind == "adapter" else None
-    return Evidence(
-        checkpoint=checkpoint,
-        base=base,
+    try:
+        info = await asker.worker.hello()
+        packages, python = info.packages, info.python
+        importable = await asker.importable(checkpoint)
+        if comparison is None and checkpoint.kind in ASKED_KINDS:
+            comparison = await asker.compare(checkpoint, options.model_class)
+        if checkpoint.kind in TOKENIZED_KINDS:
+            answer = await asker.tokenizer(found.tokenizer or checkpoint)
+    except WorkerError as error:
+        not_asked = error.message
+    if comparison is not None and comparison.source == "files" and comparison.error is not None:
+        not_asked = comparison.error[1]
+    return replace(
+        found,
         comparison=comparison,
         packages=packages,
         python=python,
         importable=importable,
-        tokenizer=other,
         tokenizer_answer=answer,
-        available=machine,
-        estimate=await _estimated(checkpoint, machine),
-        outcome=outcome,
-        expected=options.expected,
         not_asked=not_asked,
-        call=options.call,
     )
-
-
-async def _estimated(checkpoint: Checkpoint, machine: Available) -> Estimate:
-    """The estimate: a small one costs less than a thread does, a large one would hold up the screen."""
-    if len(checkpoint.tensors) < _LARGE:
-        return estimate(checkpoint, machine)
-    return await asyncio.to_thread(estimate, checkpoint, machine)
-
-
-def _tokenizer(path: Path) -> Checkpoint | None:
-    """The checkpoint whose tokenizer is to be judged instead."""
-    from tui.core.assemble import read_directory
-
-    return read_directory(path, str(path)) if path.is_dir() else None
 
 
 def needs_worker(found: list[Checkpoint]) -> bool:
@@ -111,8 +78,7 @@ def needs_worker(found: list[Checkpoint]) -> bool:
     return any(item.kind in ASKED_KINDS or item.kind in PACKAGED_KINDS or item.pickles for item in found)
 
 
-@dataclass(frozen=True)
-class Triaged:
+class Triaged(Record, frozen=True):
     """Every checkpoint's triage, and the environment that was asked."""
 
     triages: tuple[Triage, ...]

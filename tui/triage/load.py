@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,12 @@ from tui.core.diagnosis.evidence import Finding, Outcome, order
 from tui.core.diagnosis.machine import changed_files
 from tui.core.diagnosis.messages import SPOKEN_ALIKE, rules_in
 from tui.core.diagnosis.tensorflow_ops import FILE_OPS, PYTHON_OPS
+from tui.core.record import Record, replace
 from tui.core.report.model import Triage, triage_of
 from tui.core.text import listing, printable
 from tui.loading.attempt import LoadAttempt, LoadOutcome, LogLine, MemorySample
 from tui.loading.isolation import can_isolate, followed
-from tui.triage.flow import Options, gather
+from tui.triage.flow import gather
 from tui.triage.loaders import verdict_for
 from tui.triage.own import container_of, recorded_arguments
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui.core.deep.report import DeepReport
+    from tui.triage.options import Options
 
 _TENSORFLOW = (
     "hub.load", "hub.load+text", "hub.signature", "hub.KerasLayer", "tf.saved_model.load", "tf.train.load_checkpoint",
@@ -58,8 +59,7 @@ _BY_KIND = {
 }
 
 
-@dataclass(frozen=True)
-class LoadOptions:
+class LoadOptions(Record, frozen=True):
     """What a load attempt is asked to do."""
 
     model_class: str | None = None

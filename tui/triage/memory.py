@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.core.estimate import Available, Base, Estimate, estimate
+from tui.core.record import replace
 from tui.core.text import bytes_size
 from tui.errors import WorkerError
 from tui.loading import base as bases

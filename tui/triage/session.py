@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from tui.core.diagnosis.translated import FOREIGN
 from tui.core.estimate import Available, Base, Estimate, Scenario, estimate
 from tui.core.lfs_clone import LfsClone, concerns, read_clone, root_of
 from tui.core.partial import final_name
+from tui.core.record import Record, replace
 from tui.core.report.model import Report, Triage, triage_of
 from tui.core.scan import Found, scan
 from tui.errors import WorkerError
@@ -24,7 +24,7 @@ from tui.system.verified import Verified
 from tui.triage.ask import ASKED_KINDS, Asker
 from tui.triage.downloads import Downloads
 from tui.triage.environment import available
-from tui.triage.flow import Options, gather
+from tui.triage.flow import gather
 from tui.triage.own import compare_own
 from tui.triage.paths import existing
 from tui.triage.reading import read_deep
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from tui.core.compare import Comparison, Draft
     from tui.core.deep.report import DeepReport
     from tui.core.pace import Pace
+    from tui.triage.options import Options
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(Record, frozen=True):
     """Changes to a config and the class chosen, for one checkpoint; nothing of it is on disk."""
 
     changes: tuple[tuple[str, Any], ...] = ()

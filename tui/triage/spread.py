@@ -7,7 +7,6 @@ MessagePack through a pipe. A process that dies takes nothing with it: what it d
 
 from __future__ import annotations
 
-import asyncio
 import os
 import selectors
 import signal
@@ -19,7 +18,7 @@ import msgspec
 from tui.core.report.model import triage_of
 from tui.core.report.summary import Summary
 from tui.triage.environment import available
-from tui.triage.flow import gather
+from tui.triage.from_files import from_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from tui.core.checkpoint import Checkpoint
     from tui.core.estimate import Available
-    from tui.triage.flow import Options
+    from tui.triage.options import Options
 
     class Row(Protocol):
         """Something that a scan found."""
@@ -79,12 +78,8 @@ def _judge(
 ) -> None:
     """Those rows, one after the other."""
 
-    async def each() -> None:
-        for index in indexes:
-            evidence = await gather(rows[index].read(), None, options, machine)
-            put((index, triage_of(evidence).summary))
-
-    asyncio.run(each())
+    for index in indexes:
+        put((index, triage_of(from_files(rows[index].read(), options, machine)).summary))
 
 
 class _Processes:

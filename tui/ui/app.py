@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from textual.screen import Screen
 
-    from tui.triage.flow import Options
+    from tui.triage.options import Options
 
 _COMMANDS = (
     ("Load", "Run a real load attempt on the selected checkpoint", "load"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.formats.tensorflow import checksums
 from tui.core.formats.tensorflow.crc32c import crc32c, unmasked
 from tui.core.formats.zip_directory import ZipBroken, data_offset, list_members
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,7 @@ _ARCHIVES = ("torch_zip", "torchscript", "torch_export", "npz")
 _TABLES = ("tensor_bundle", "tensorflow_v1")
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(Record, frozen=True):
     """Bytes from `begin` to `end` whose checksum is known."""
 
     name: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tui.core.files import FileProblem, read_small
 from tui.core.lfs_clone import read_clone, root_of
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,7 @@ _INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "
 _LIMIT = 1 << 20
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Record, frozen=True):
     """A checksum, and where from."""
 
     sha256: str

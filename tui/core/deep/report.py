@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
     from tui.core.deep.known import Known
 
 
-@dataclass(frozen=True)
-class DeepFile:
+class DeepFile(Record, frozen=True):
     """What reading every byte of one file told."""
 
     name: str
@@ -47,8 +47,7 @@ class DeepFile:
         return None if self.known is None or not self.sha256 else self.sha256.startswith(self.known.sha256)
 
 
-@dataclass(frozen=True)
-class DeepReport:
+class DeepReport(Record, frozen=True):
     """Every weight file of a checkpoint, read to its end."""
 
     files: tuple[DeepFile, ...]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tui.core.record import Record
 from tui.core.relatives.entries import byte_order
 from tui.core.tensors import DTYPE_BITS
 
@@ -43,8 +44,7 @@ class Look:
     """Sum of the first 64-bit word of every `GRAIN` bytes, modulo 2^64: equal for copies, which are then compared."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Record, frozen=True):
     """Where a tensor's bytes lie."""
 
     tensor: Tensor
@@ -92,8 +92,7 @@ def pieces(found: list[Place], start: int, size: int, most: int) -> Iterator[tup
         position = end
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(Record, frozen=True):
     """How the elements of a dtype are looked at."""
 
     whole: Any

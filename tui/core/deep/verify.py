@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.core import tensor_bytes
@@ -20,6 +19,7 @@ from tui.core.deep.sha256 import Sha256
 from tui.core.deep.values import GRAIN, Look, Place, goes_on, look, pieces, places
 from tui.core.files import FileProblem, RegularFile, open_regular
 from tui.core.pace import Stopped
+from tui.core.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

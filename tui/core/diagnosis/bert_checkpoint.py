@@ -7,11 +7,11 @@ no such function any more. Kernels are stored transposed: TensorFlow has [in, ou
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport, JsonFile, Weights
 from tui.core.json_text import dumps
+from tui.core.record import replace
 from tui.core.tensors import Tensor
 
 if TYPE_CHECKING:

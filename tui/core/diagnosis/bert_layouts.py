@@ -9,8 +9,9 @@ agree with transformers' own converters of 4.57 (`convert_bert_original_tf2_chec
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,8 +44,7 @@ _NORM = "bert.embeddings.LayerNorm"
 _POOLER = "bert.pooler.dense"
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Record, frozen=True):
     """One way in which BERT's variables are named. Paths are patterns that match the end of a name."""
 
     title: str
@@ -167,8 +167,7 @@ _NEXT_SENTENCE = r"next_sentence\.\.pooler_dense"
 """The pooler that pre-training trains beside the encoder's own: Model Garden's checkpoints hold both."""
 
 
-@dataclass(frozen=True)
-class Translation:
+class Translation(Record, frozen=True):
     """What of a file has a name in transformers, and what has none."""
 
     title: str

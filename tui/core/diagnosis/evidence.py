@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from tui.core.record import Record, field
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 SEVERITIES = ("error", "warning", "info")
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record, frozen=True):
     """How a real load attempt ended, as far as diagnosis needs it."""
 
     kind: str
@@ -27,8 +27,7 @@ class Outcome:
     log: str = ""
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(Record, frozen=True):
     """Everything known about one checkpoint; `None` means not asked."""
 
     checkpoint: Checkpoint
@@ -65,8 +64,7 @@ class Evidence:
     """The call that the user means to make of a TensorFlow model, as `given_call.read` gives it."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Record, frozen=True):
     """One diagnosis."""
 
     rule: str

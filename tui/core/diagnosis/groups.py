@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from tui.core.diagnosis import (
     adapters,
@@ -25,12 +24,12 @@ from tui.core.diagnosis import (
     tokenizer,
 )  # fmt: skip
 from tui.core.diagnosis.evidence import Evidence, Finding
+from tui.core.record import Record
 
 Rule = Callable[[Evidence], Iterator[Finding]]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Record, frozen=True):
     """Rules about one subject; where `applies` is false none of them has anything to say."""
 
     applies: Callable[[Evidence], bool]

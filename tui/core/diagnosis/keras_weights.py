@@ -8,10 +8,10 @@ made of files of BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA, ALBERT, DeBERT
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport, Weights
+from tui.core.record import replace
 from tui.core.tensors import Tensor
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import edit_json, finding, python_command
+from tui.core.record import replace
 from tui.core.text import listing, printable, shape_text, shell
 
 if TYPE_CHECKING:

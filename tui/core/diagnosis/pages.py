@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tui.core.record import Record
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Record, frozen=True):
     """What `ckptriage explain RULE` prints."""
 
     rule: str

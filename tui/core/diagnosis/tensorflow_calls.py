@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.tensorflow_ops import missing, package_of
 from tui.core.formats.tensorflow.messages import spec_text
+from tui.core.record import Record, field
 from tui.core.text import count_of, printable
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ _BATCH, _LENGTH = 1, 8
 MAX_LINES = 400
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(Record, frozen=True):
     """One way to call a model."""
 
     target: str
@@ -273,8 +272,7 @@ def takes_text(way: Expected) -> bool:
 # a user's call against it
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(Record, frozen=True):
     """One way in which a call does not fit, with the rule that explains it and what to write instead."""
 
     rule: str

@@ -6,13 +6,13 @@ where they are not, that is what is said.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport, JsonFile, Weights
 from tui.core.diagnosis import bert_checkpoint, bert_conversion, bert_layouts, keras_weights
 from tui.core.diagnosis.commands import convert, recover_config, target_of
 from tui.core.json_text import dumps
+from tui.core.record import Record, replace
 from tui.core.tensors import Tensor
 from tui.core.text import count_of, listing, printable
 
@@ -35,8 +35,7 @@ NOT_CONVERTED = (
 )
 
 
-@dataclass(frozen=True)
-class Encoder:
+class Encoder(Record, frozen=True):
     """A BERT in a file of TensorFlow or Keras."""
 
     file: FileReport
@@ -120,8 +119,7 @@ def as_transformers(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-@dataclass(frozen=True)
-class Conversion:
+class Conversion(Record, frozen=True):
     """What weights of TensorFlow or Keras are, and how they become weights that transformers reads."""
 
     title: str

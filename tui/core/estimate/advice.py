@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.core.estimate.figures import figures
 from tui.core.estimate.verdicts import judge, on_device
+from tui.core.record import replace
 from tui.core.text import bytes_size, count_of
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ keeps its compressed form once for all heads, and recurrent states are kept in 3
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from tui.core.estimate.families import DECODERS, ENCODER_DECODERS, ENCODERS, MAMBA_1, MAMBA_2
 from tui.core.estimate.layers import CHUNKED, FULL, HYBRID, INDEXED, SLIDING, layer_kinds
 from tui.core.estimate.numbers import Config, NotModelled, bounded, need, text_config, whole
+from tui.core.record import Record, field
 
 _PER_LAYER = frozenset({"head_dim", "num_key_value_heads", "num_attention_heads", "v_head_dim", "sliding_window"})
 """What the cache of one layer depends on and may differ between layers."""
@@ -21,8 +21,7 @@ _STATE = 4
 """Bytes of one element of a recurrent state."""
 
 
-@dataclass(frozen=True)
-class Cache:
+class Cache(Record, frozen=True):
     """The cache of one run."""
 
     bytes: int | None
@@ -35,8 +34,7 @@ class Cache:
     """Layers by the kind of cache they keep."""
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(Record, frozen=True):
     """What is run: tokens of the text, of the source that an encoder read, sequences, bytes of one element."""
 
     tokens: int

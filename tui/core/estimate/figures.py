@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.estimate.cache import Cache, cache_bytes
@@ -10,6 +9,7 @@ from tui.core.estimate.loading import Load, load_of
 from tui.core.estimate.running import Pass, pass_of
 from tui.core.estimate.training import UNSURE, training_bytes
 from tui.core.estimate.weights import Weights, bits_of, weigh
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -25,8 +25,7 @@ _SLACK_SHARE = 50
 """Allocator slack on a device: a fiftieth of what it holds, or 150 MB."""
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(Record, frozen=True):
     """Bytes of one scenario; RAM figures are of the whole process, device figures of one device with everything."""
 
     weights: Weights

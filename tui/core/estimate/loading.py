@@ -7,10 +7,10 @@ stacked becomes a copy in anonymous memory (`modeling_utils._load_pretrained_mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.estimate.numbers import whole
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint
@@ -37,8 +37,7 @@ _WHOLE = ("torch", "lightning", "pickle", "torchscript")
 _LIBRARY = ("transformers", "sentence_transformers")
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(Record, frozen=True):
     """Bytes over the interpreter's base; `None` where the loader of this kind is not modelled."""
 
     rule: str

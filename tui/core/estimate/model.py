@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from tui.core.record import Record, field
 
 CHOICES = ("auto", "float32", "bfloat16", "float16", "int8", "nf4")
 """Every dtype that can be asked for; the last two are quantized while loading (bitsandbytes)."""
@@ -15,8 +15,7 @@ BASE_UNSURE = 150_000_000
 """How far the base of an interpreter that was not probed may be off."""
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(Record, frozen=True):
     """What the interpreter holds before the model: measured by a probe, else assumed."""
 
     anonymous: int = BASE_ANONYMOUS
@@ -30,8 +29,7 @@ class Base:
         return BASE_UNSURE if self.source == "assumed" else self.anonymous // 100
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Record, frozen=True):
     """A process that holds memory of a device."""
 
     pid: int
@@ -39,8 +37,7 @@ class Holder:
     name: str = ""
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(Record, frozen=True):
     """One GPU, or one instance of a partitioned one; `None` where the driver does not tell."""
 
     name: str
@@ -59,8 +56,7 @@ class Device:
     holders: tuple[Holder, ...] = ()
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Record, frozen=True):
     """The file system that the checkpoint lies on."""
 
     free: int | None = None
@@ -71,8 +67,7 @@ class Place:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Available:
+class Available(Record, frozen=True):
     """What this machine has, in bytes; `None` is unknown."""
 
     ram: int | None = None
@@ -89,8 +84,7 @@ class Available:
     place: Place = field(default_factory=Place)
 
 
-@dataclass(frozen=True)
-class Scenario:
+class Scenario(Record, frozen=True):
     """The run that is asked about."""
 
     dtype: str = "auto"
@@ -103,8 +97,7 @@ class Scenario:
     """Whether to count gradients and AdamW's two moments."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Record, frozen=True):
     """What one device of a placement holds."""
 
     device: str
@@ -114,8 +107,7 @@ class Part:
     """How many indivisible blocks of the model lie there."""
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Record, frozen=True):
     """Bytes to load and to run one checkpoint; `None` is unknown."""
 
     dtype: str

@@ -7,10 +7,9 @@ MKL, freed blocks that malloc keeps), which is the band. Errors: tests/benchmark
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tui.core.estimate.families import MAMBA_1
 from tui.core.estimate.numbers import Config, NotModelled, bounded, text_config, whole
+from tui.core.record import Record
 
 _LOW, _CENTRE, _HIGH = 3, 7, 18
 _FIXED, _FIXED_HIGH = 5_000_000, 15_000_000
@@ -28,8 +27,7 @@ _IMAGES = frozenset({
 _SOUND = frozenset({"wav2vec2", "hubert", "wavlm", "unispeech", "data2vec-audio"})
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(Record, frozen=True):
     """Bytes of one pass; `None` where the architecture is not modelled."""
 
     logits: int | None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui.core.estimate.placement import automatic
 from tui.core.estimate.weights import bits_of
+from tui.core.record import Record
 from tui.core.tensors import FLOATING
 from tui.core.text import bytes_size
 
@@ -21,8 +20,7 @@ _SPARE = 0.92
 _DEVICE_SPARE = 300_000_000
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Record, frozen=True):
     """One of `fits, fits_slowly, tight, exceeds, refused, unknown`, and why."""
 
     name: str
@@ -112,6 +110,8 @@ def _on_all(checkpoint: Checkpoint, made: Figures, available: Available) -> Verd
     beside = made.device_total - made.weights.loaded
     names = [f"cuda:{index}" for index in range(len(known))]
     free = [(name, max(size, 0)) for name, (_, size) in zip(names, known, strict=True)]
+    from tui.core.estimate.placement import automatic
+
     config = checkpoint.settings
     parts = automatic(sizes(checkpoint, made), free, available.ram, str(config.get("model_type") or ""))
     outside = sum(part.bytes for part in parts if part.device in ("cpu", "disk"))

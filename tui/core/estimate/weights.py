@@ -7,10 +7,10 @@ need no formula of their own: packed weights, scales and zero points are tensors
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tui.core.estimate.numbers import Config, text_config
+from tui.core.record import Record, field
 from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, bytes_by_dtype, distinct, stored_bytes
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ _SIXTEEN_BIT = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(Record, frozen=True):
     """The tensors of a checkpoint in bytes."""
 
     target: str

@@ -6,13 +6,13 @@ inside the layers of an older neural network are not listed; `metadata["weights"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.formats.protobuf import BYTES, VARINT, Source, WireError, fields
 from tui.core.problems import Problem
+from tui.core.record import Record
 from tui.core.text import printable
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ DTYPES = {
 """`DataType` of `MIL.proto` (coremltools 9.0)."""
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(Record, frozen=True):
     """A constant of an ML program whose bytes lie in a file beside it."""
 
     name: str

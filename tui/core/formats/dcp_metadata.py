@@ -6,7 +6,6 @@ The pickle of `torch/distributed/checkpoint/metadata.py` (2.13, `Metadata`), wal
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
@@ -16,6 +15,7 @@ from tui.core.formats.pickles.trace import PickleBroken, Source
 from tui.core.formats.pickles.values import Call, Global, Mapping
 from tui.core.formats.pickles.walk import Found
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.tensors import TORCH_DTYPES, Tensor, bytes_of
 from tui.core.text import bytes_size, count_of, listing, printable
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +11,7 @@ from tui.core.checkpoint import LEVELS, FileReport
 from tui.core.files import FileProblem, open_regular
 from tui.core.formats import numpy_files
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.text import count_of, listing
 
 if TYPE_CHECKING:

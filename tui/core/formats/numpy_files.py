@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found
 from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, read_member, read_start
 from tui.core.problems import Problem
+from tui.core.record import Record
 from tui.core.tensors import Tensor
 from tui.core.text import bytes_size, count_of, listing, printable
 
@@ -42,8 +42,7 @@ _NOT_BRACKETS = re.compile(r"[^(\[{)\]}]+")
 _PYTHON2_LONG = re.compile(r"(?<=\d)L\b")
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(Record, frozen=True):
     """What precedes one array's bytes."""
 
     descr: Any

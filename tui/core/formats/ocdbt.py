@@ -16,6 +16,7 @@ from tui.core.files import FileProblem, open_regular, read_small
 from tui.core.formats.tensorflow.crc32c import crc32c
 from tui.core.formats.zstd import ZstdError, decompress
 from tui.core.problems import Problem
+from tui.core.record import Record
 from tui.core.text import printable
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Node:
+class _Node(Record, frozen=True):
     """Where a node lies, and what is known of it before it is read."""
 
     path: str

@@ -6,9 +6,8 @@ refuses a file becomes a `Problem` that carries the library's own words.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -16,6 +15,7 @@ from tui.core.checkpoint import FileReport
 from tui.core.formats.safetensors_header import HeaderRefused, decode, is_plain
 from tui.core.json_text import parse
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.tensors import DTYPE_BITS, Tensor
 from tui.core.text import bytes_size, count_of, listing
 
@@ -59,11 +59,14 @@ _TOO_MANY_BYTES = 1 << 61
 _BITS = {name: DTYPE_BITS[name] for name in _DTYPES}
 
 
+_NO_SHAPE = (-1,)
+
+
 class _Entry(msgspec.Struct, frozen=True, gc=False):
     """One tensor of the header; `__metadata__` decodes to the defaults."""
 
     dtype: str = ""
-    shape: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = _NO_SHAPE
     data_offsets: tuple[int, int] = (-1, -1)
 
 
@@ -160,26 +163,19 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
     name = file.name
     tensors: list[Tensor] = []
     problems: list[Problem] = []
-    ordered = sorted(entries.items(), key=_begin)
-    expected = 0
-    bits_of = _BITS.get
-    for key, entry in ordered:
-        begin, end = entry.data_offsets
-        nbytes, shape, dtype = end - begin, entry.shape, entry.dtype
-        expected, before = end, expected
-        if (
-            isinstance(shape, tuple)
-            and begin == before
-            and 0 < nbytes < _TOO_MANY_BYTES
-            and (not shape or min(shape) > 0)
-            and prod(shape) * bits_of(dtype, 0) == nbytes * 8
-        ):
-            tensors.append(Tensor(key, dtype, shape, nbytes, name, start + begin))
-            continue
-        bad = None if problems else _entry_problem(file, key, entry, before)
+    ordered = list(entries.items())
+    expected = _take_sound(tensors, ordered, name, start, 0)
+    if len(tensors) < len(ordered):
+        tensors.clear()
+        ordered.sort(key=_begin)
+        expected = _take_sound(tensors, ordered, name, start, 0)
+    while len(tensors) < len(ordered):
+        key, entry = ordered[len(tensors)]
+        bad = None if problems else _entry_problem(file, key, entry, expected)
         if bad is not None:
             problems.append(bad)
         tensors.append(_odd_tensor(name, key, entry, start))
+        expected = _take_sound(tensors, ordered, name, start, entry.data_offsets[1])
     if not problems:
         size = _size_problem(file, ordered, start, expected)
         if size is not None:
@@ -189,10 +185,27 @@ def _assemble(file: RegularFile, entries: dict[str, _Entry], metadata: dict[str,
     )
 
 
+def _take_sound(tensors: list[Tensor], ordered: list[tuple[str, _Entry]], file: str, start: int, expected: int) -> int:
+    """Add the next entries to `tensors` as long as each begins where the one before ends and fills its bytes.
+
+    Gives where the last one ends; `expected` is where the next one is to begin.
+    """
+    bits_of = _BITS.get
+    for index in range(len(tensors), len(ordered)):
+        key, entry = ordered[index]
+        begin, end = entry.data_offsets
+        nbytes, shape, dtype = end - begin, entry.shape, entry.dtype
+        if begin != expected or not 0 < nbytes < _TOO_MANY_BYTES or prod(shape) * bits_of(dtype, 0) != nbytes * 8:
+            break
+        tensors.append(Tensor(key, dtype, shape, nbytes, file, start + begin))
+        expected = end
+    return expected
+
+
 def _odd_tensor(file: str, key: str, entry: _Entry, start: int) -> Tensor:
     """An entry that is not as it should be, shown as far as it goes; `start` is where the data begin."""
     begin, end = entry.data_offsets
-    shape = entry.shape if isinstance(entry.shape, tuple) else ()
+    shape = entry.shape if entry.shape != _NO_SHAPE else ()
     return Tensor(key, entry.dtype or "unknown", shape, max(end - begin, 0), file, start + max(begin, 0))
 
 
@@ -203,7 +216,7 @@ def _begin(item: tuple[str, _Entry]) -> tuple[int, int]:
 def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) -> Problem | None:
     """Why one entry is refused, or `None`."""
     begin, end = entry.data_offsets
-    if not isinstance(entry.shape, tuple):
+    if entry.shape == _NO_SHAPE:
         return _bad(file, key, "has no shape", _json_error("missing field `shape`"))
     if entry.dtype not in _DTYPES:
         words = f"unknown variant `{entry.dtype}`, expected one of `BOOL`, `F4`, …"
@@ -215,8 +228,6 @@ def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) ->
             f"takes bytes {begin:,} to {end:,} of the data, where {expected:,} was the next free byte",
             _error(f"invalid offset for tensor `{key}`"),
         )
-    if any(size < 0 for size in entry.shape):
-        return _bad(file, key, f"has a negative size in its shape {list(entry.shape)}", _json_error("invalid value"))
     bits = _bits(entry)
     if bits is None:
         said = "overflow computing buffer size from shape and/or element type"
@@ -237,7 +248,7 @@ def _entry_problem(file: RegularFile, key: str, entry: _Entry, expected: int) ->
 def _bits(entry: _Entry) -> int | None:
     """Bits of the data as `Metadata::validate` multiplies them; `None` where a step exceeds 64 bits."""
     count = 1
-    for size in entry.shape if isinstance(entry.shape, tuple) else ():
+    for size in entry.shape:
         count *= size
         if size >= 1 << 64 or count >= 1 << 64:
             return None

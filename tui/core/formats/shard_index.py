@@ -38,7 +38,7 @@ def resolve_weights(
     if known and name in entries:
         return [], _chosen(root, entries, documents, name, "safetensors", name.endswith(".json"))
     for name, kind, sharded in _ORDER:
-        if name in entries and _is_file(root / name):
+        if name in entries and _is_file(os.path.join(root, name)):
             return [], _chosen(root, entries, documents, name, kind, sharded)
     dangling = [name for name, _, _ in _ORDER if name in entries and (root / name).is_symlink()]
     if dangling:
@@ -53,11 +53,11 @@ def resolve_weights(
     return [], Weights()
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     """`os.path.isfile`, without raising on odd names."""
     try:
-        return path.is_file()
-    except (OSError, ValueError):
+        return os.path.isfile(path)
+    except ValueError:
         return False
 
 
@@ -110,7 +110,7 @@ def _index_problems(
         problems.append(
             Problem("shard-name-escapes", f"names files outside the directory: {shown}; they are not opened", name)
         )
-    missing = [shard for shard in shards if shard not in escaping and not _is_file(root / shard)]
+    missing = [shard for shard in shards if shard not in escaping and not _is_file(os.path.join(root, shard))]
     if missing:
         problems.append(
             Problem(

@@ -8,13 +8,14 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport, PickleReport
 from tui.core.formats import tar_files, torch_legacy
 from tui.core.formats.pickles.trace import Source
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.text import bytes_size
 
 if TYPE_CHECKING:

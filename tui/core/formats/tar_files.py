@@ -6,7 +6,6 @@ torch before 0.4 saved a tar of `sys_info`, `pickle`, `storages` and `tensors` (
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
@@ -18,6 +17,7 @@ from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.values import Global, Storage, TensorValue
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.problems import Problem
+from tui.core.record import Record, replace
 from tui.core.tensors import DTYPE_BITS, TORCH_STORAGE
 from tui.core.text import count_of, listing
 
@@ -32,8 +32,7 @@ _TORCH = frozenset({"sys_info", "pickle", "storages", "tensors"})
 _BLOCK = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record, frozen=True):
     """One member."""
 
     name: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tui.core.checkpoint import Tokenizer
 from tui.core.files import FileProblem, open_regular, read_small
 from tui.core.json_text import parse
 from tui.core.problems import Problem
+from tui.core.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +53,8 @@ def read_tokenizer(root: Path, entries: frozenset[str]) -> Tokenizer:
 
 def _digest(root: Path, files: tuple[str, ...]) -> str:
     """Identity of the files' content; a large file counts by size and time."""
+    import hashlib
+
     digest = hashlib.blake2b(digest_size=16)
     for name in files:
         digest.update(name.encode("utf-8", "surrogateescape"))

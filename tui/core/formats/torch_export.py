@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, read_member
 from tui.core.json_text import parse
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.tensors import DTYPE_BITS, Tensor, bytes_of
 from tui.core.text import count_of, listing, printable
 

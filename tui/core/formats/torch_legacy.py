@@ -5,7 +5,6 @@ Mirrors `_legacy_load` of `torch/serialization.py` 2.13. A scan that stopped at 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +19,7 @@ from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.values import Mapping
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.tensors import DTYPE_BITS
 from tui.core.text import bytes_size, count_of
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +19,7 @@ from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.formats.torch_records import read_records, record_problems
 from tui.core.formats.zip_directory import LocalHeaders, Member, ZipBroken, list_members, read_member
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.tensors import DTYPE_BITS
 from tui.core.text import count_of, listing
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from tui.core.formats.numpy_dtypes import BadHeader, dtype_of
 from tui.core.formats.ocdbt import MANIFEST, Listing, read_database
 from tui.core.json_text import parse
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.tensors import TORCH_DTYPES, Tensor, bytes_of
 from tui.core.text import count_of, printable
 

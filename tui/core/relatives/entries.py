@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from tui.core.record import Record
 from tui.core.relatives import gguf_names
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ _FLAX_TOPS = ("params", "batch_stats")
 _FLAX_LIST = re.compile(r"^(layers?|blocks?|h)_(\d+)$")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Record, frozen=True):
     """One tensor of one side."""
 
     tensor: Tensor

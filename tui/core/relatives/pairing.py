@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.core.record import Record
 from tui.core.relatives.entries import Entry, transposed
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ MAX_PREFIX = 3
 """Leading words of a name that one side may have and the other not (`model.`, `bert.`, `base_model.model.`)."""
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(Record, frozen=True):
     """Two tensors that are taken for the same."""
 
     first: Entry
@@ -27,8 +26,7 @@ class Pair:
     """`name`, `known name` (of the other format), `prefix`, `shape` or `bytes`."""
 
 
-@dataclass(frozen=True)
-class Pairing:
+class Pairing(Record, frozen=True):
     """All pairs, and what has no partner."""
 
     pairs: tuple[Pair, ...]

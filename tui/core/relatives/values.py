@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf, lcm, prod
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from tui.core.files import FileProblem
 from tui.core.pace import Stopped
+from tui.core.record import Record
 from tui.core.relatives.elements import WHOLE, NotDecoded, Rows
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ PIECE = 1 << 20
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(Record, frozen=True):
     """What reading two tensors told."""
 
     equal: bool | None

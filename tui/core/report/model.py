@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui import __version__
 from tui.core.checkpoint import LEVELS, Checkpoint
 from tui.core.diagnosis.rules import diagnose, verdict
+from tui.core.record import Record, field
 from tui.core.report.summary import Safety, Summary, summary_json
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from tui.core.estimate import Estimate
 
 
-@dataclass(frozen=True)
-class Triage:
+class Triage(Record, frozen=True, dict=True):
     """One checkpoint with its verdict and findings, and everything that led to them."""
 
     checkpoint: Checkpoint
@@ -77,8 +76,7 @@ def triage_of(evidence: Evidence) -> Triage:
     return Triage(evidence.checkpoint, words, basis, found, evidence.comparison, evidence.estimate)
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Record, frozen=True):
     """A whole run of `check`."""
 
     checkpoints: tuple[Summary, ...] = ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui.core.comparison_words import explained
+from tui.core.record import Record
 from tui.core.text import printable, shape_text, short_key
 from tui.ui.render.lines import BLANK, Line, line, span, wrapped
 
@@ -23,8 +23,7 @@ _MARKS = {
 }
 
 
-@dataclass(frozen=True)
-class Folding:
+class Folding(Record, frozen=True):
     """The comparison's rows, folded once and kept for every repaint."""
 
     comparison: Comparison

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from textual import work
 from tui.core.diagnosis import given_call
 from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.json_text import dumps
+from tui.core.record import replace
 from tui.core.report import html, markdown, plain
 from tui.core.report.model import report_json
 from tui.core.report.sarif import sarif

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import work
 
 from tui.core.estimate import CHOICES, Scenario
+from tui.core.record import replace
 from tui.core.text import bytes_size
 from tui.ui.screens.base import Base
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from tui.core.formats.protobuf import VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
 from tui.core.formats.tensorflow.names import SHARD, Parts, prefixes, v1_names
 from tui.core.problems import Problem
+from tui.core.record import replace
 from tui.core.text import listing, printable
 
 if TYPE_CHECKING:

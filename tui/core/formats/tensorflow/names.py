@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tui.core.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,8 +20,7 @@ BELOW = frozenset({"variables", "assets", "assets.extra"})
 SHARD = re.compile(r"^(?P<prefix>.*)\.data-(?P<shard>\d{5})-of-(?P<count>\d{5})$", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Record, frozen=True):
     """What a directory holds of TensorFlow."""
 
     kind: str
