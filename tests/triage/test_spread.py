@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from tui.triage import spread
+from tui.triage.from_files import from_files
 from tui.triage.options import Options
 from tui.triage.paths import found_below
 
@@ -69,7 +70,7 @@ def test_what_a_process_that_dies_did_not_answer_is_read_here(
     monkeypatch: pytest.MonkeyPatch,
     kept: int,
 ) -> None:
-    here, real, asked = os.getpid(), spread.from_files, []
+    here, real, asked = os.getpid(), from_files, []
 
     def dying(*given: Any) -> Any:
         asked.append(given)

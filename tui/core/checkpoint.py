@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui.core.record import Record, field, replace
-from tui.core.tensors import Tensor, parameter_count, stored_bytes
+from tui.core.tensors import STATE_ROLES, Tally, Tensor, distinct, tally, without_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,9 @@ def is_side_file(name: str) -> bool:
     """Whether a file of a training run lies beside the weights and holds none: optimizer, scheduler, arguments, …"""
     return _SIDE_FILE.match(name) is not None
 
+
+_EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight", "wte.weight", "shared.weight", "tok_embeddings.weight")
+_MODEL_ROLES = ("", "nested", "module")
 
 LEVELS = ("tensors_only", "needs_code", "suspicious", "not_verified", "dangerous")
 """What a pickle asks for, from least to worst; none of them means safe."""
@@ -252,14 +255,47 @@ class Checkpoint(Record, frozen=True, dict=True):
         return frozenset([tensor.dtype for tensor in self.tensors])
 
     @cached_property
-    def parameters(self) -> int:
-        """Elements in the weight files, shared storages once."""
-        return parameter_count(self.tensors)
+    def roles(self) -> frozenset[str]:
+        """Every role among the tensors."""
+        return frozenset([tensor.role for tensor in self.tensors])
 
     @cached_property
+    def name_text(self) -> str:
+        """The names of all tensors in one string: whether any holds a word is one search in it."""
+        return "\n".join([tensor.name for tensor in self.tensors])
+
+    @cached_property
+    def embedding(self) -> Tensor | None:
+        """The input embedding: rows of the vocabulary."""
+        for suffix in _EMBEDDINGS:
+            if suffix not in self.name_text:
+                continue
+            for tensor in self.tensors:
+                if tensor.name.endswith(suffix) and len(tensor.shape) == 2 and tensor.role in _MODEL_ROLES:
+                    return tensor
+        return None
+
+    @cached_property
+    def distinct(self) -> tuple[Tensor, ...]:
+        """The tensors, each shared storage once."""
+        return distinct(self.tensors)
+
+    @cached_property
+    def tally(self) -> Tally:
+        """The tensors summed up, shared storages once."""
+        return tally(self.distinct)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Elements in the weight files, shared storages once, state of a training run not counted."""
+        if STATE_ROLES.isdisjoint(self.roles):
+            return self.tally.elements
+        return tally(distinct(without_state(self.tensors))).elements
+
+    @property
     def tensor_bytes(self) -> int:
         """Bytes of the tensors, shared storages once."""
-        return stored_bytes(self.tensors)
+        return self.tally.bytes
 
     @cached_property
     def bytes(self) -> int:

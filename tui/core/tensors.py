@@ -85,6 +85,11 @@ def bytes_of(dtype: str, shape: tuple[int, ...]) -> int | None:
     return None if bits is None else (prod(shape) * bits + 7) // 8
 
 
+def without_state(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Those that are parameters of the model, and no state of a training run."""
+    return tuple([tensor for tensor in tensors if tensor.role not in STATE_ROLES])
+
+
 def distinct(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The first of all tensors that share a storage: tied weights are held once."""
     if {tensor.storage for tensor in tensors} <= {""}:
@@ -100,22 +105,33 @@ def distinct(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(kept)
 
 
-def stored_bytes(tensors: tuple[Tensor, ...]) -> int:
-    """Bytes that `tensors` occupy, each shared storage once."""
-    return sum([tensor.nbytes for tensor in distinct(tensors)])
+class Tally(msgspec.Struct, frozen=True):
+    """Tensors summed up, each shared storage once."""
+
+    bytes: int = 0
+    """What they occupy."""
+
+    elements: int = 0
+
+    by_dtype: dict[str, int] = {}
+    """Bytes by dtype, largest first."""
+
+    largest: int = 0
+    """Bytes of the largest one."""
 
 
-def parameter_count(tensors: tuple[Tensor, ...]) -> int:
-    """Elements in `tensors`, each shared storage once, state of a training run not counted."""
-    counted = tensors
-    if not {tensor.role for tensor in tensors} <= {""}:
-        counted = tuple([tensor for tensor in tensors if tensor.role not in STATE_ROLES])
-    return sum([prod(tensor.shape) for tensor in distinct(counted)])
-
-
-def bytes_by_dtype(tensors: tuple[Tensor, ...]) -> dict[str, int]:
-    """Bytes per dtype, largest first."""
-    totals: dict[str, int] = {}
+def tally(tensors: tuple[Tensor, ...]) -> Tally:
+    """The sums over `tensors`, which share no storage (`distinct`)."""
+    total = elements = largest = 0
+    by_dtype: dict[str, int] = {}
     for tensor in tensors:
-        totals[tensor.dtype] = totals.get(tensor.dtype, 0) + tensor.nbytes
-    return dict(sorted(totals.items(), key=lambda item: -item[1]))
+        nbytes, dtype = tensor.nbytes, tensor.dtype
+        total += nbytes
+        largest = max(largest, nbytes)
+        by_dtype[dtype] = by_dtype.get(dtype, 0) + nbytes
+        elements += prod(tensor.shape)
+    return Tally(total, elements, dict(sorted(by_dtype.items(), key=_largest_first)), largest)
+
+
+def _largest_first(item: tuple[str, int]) -> int:
+    return -item[1]

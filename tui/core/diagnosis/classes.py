@@ -163,6 +163,8 @@ def head_beside_tie(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     if checkpoint.settings.get("tie_word_embeddings") is not True or checkpoint.kind != "transformers":
         return
+    if "lm_head.weight" not in checkpoint.name_text:
+        return
     head = next((tensor for tensor in checkpoint.tensors if tensor.name.endswith("lm_head.weight")), None)
     if head is not None and not head.storage:
         yield finding(

@@ -97,6 +97,8 @@ def sixteen_as_thirty_two(evidence: Evidence) -> Iterator[Finding]:
     named = config.get("dtype") or config.get("torch_dtype")
     if checkpoint.kind != "transformers" or named != "float32" or not checkpoint.tensors:
         return
+    if checkpoint.dtypes.isdisjoint(("F16", "BF16")):
+        return
     sixteen = sum(tensor.nbytes for tensor in checkpoint.tensors if tensor.dtype in ("F16", "BF16"))
     if sixteen * 2 > checkpoint.tensor_bytes and sixteen > 1 << 28:
         yield finding(

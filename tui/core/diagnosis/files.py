@@ -240,7 +240,7 @@ def index_against_shards(evidence: Evidence) -> Iterator[Finding]:
 def empty_tensors(evidence: Evidence) -> Iterator[Finding]:
     """Placeholders of a ZeRO-3 run."""
     checkpoint = evidence.checkpoint
-    empty = [tensor for tensor in checkpoint.tensors if 0 in tensor.shape and tensor.role == ""]
+    empty = [tensor for tensor in checkpoint.tensors if not tensor.nbytes and 0 in tensor.shape and tensor.role == ""]
     if len(empty) > 2 and len(empty) * 2 > len(checkpoint.tensors):
         yield finding(
             "shape-zero3-empty",

@@ -367,8 +367,10 @@ def _pooler(key: str) -> bool:
 
 def expert_gaps(evidence: Evidence) -> Iterator[Finding]:
     """Experts that are not numbered in a row: the loader renumbers them in silence."""
-    groups: dict[str, set[int]] = {}
-    for name in [tensor.name for tensor in evidence.checkpoint.tensors if ".experts." in tensor.name]:
+    checkpoint, groups = evidence.checkpoint, dict[str, set[int]]()
+    if ".experts." not in checkpoint.name_text:
+        return
+    for name in [tensor.name for tensor in checkpoint.tensors if ".experts." in tensor.name]:
         stem, _, rest = name.partition(".experts.")
         number = rest.partition(".")[0]
         if number.isdigit():

@@ -76,20 +76,21 @@ def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
     """Findings, what to do first on top; a rule that raises becomes a finding itself."""
     found: list[Finding] = []
     for group in GROUPS:
-        if group.applies(evidence):
-            for rule in group.rules:
-                found.extend(_asked(rule, evidence))
+        if not group.applies(evidence):
+            continue
+        for rule in group.rules:
+            try:
+                found.extend(rule(evidence))
+            except Exception as error:  # the seam to a rule: a defect of ours must not hide the others' findings
+                found.append(_not_made(rule, error))
     found.extend(_unexplained(evidence, found))
     return tuple(sorted(_without_consequences(found), key=order))
 
 
-def _asked(rule: Rule, evidence: Evidence) -> list[Finding]:
-    """What one rule finds."""
-    try:
-        return list(rule(evidence))
-    except Exception as error:  # the seam to a rule: a defect of ours must not hide the others' findings
-        words = f"rule {rule.__name__}: {type(error).__name__}: {printable(str(error), 200)}"
-        return [finding("file-unreadable", [words], title="A check could not be made", severity="info")]
+def _not_made(rule: Rule, error: Exception) -> Finding:
+    """A rule that raised, as a finding."""
+    words = f"rule {rule.__name__}: {type(error).__name__}: {printable(str(error), 200)}"
+    return finding("file-unreadable", [words], title="A check could not be made", severity="info")
 
 
 def _without_consequences(found: list[Finding]) -> list[Finding]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tui.core.checkpoint import Checkpoint, Tokenizer
     from tui.core.diagnosis.evidence import Evidence, Finding
 
-_EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight", "wte.weight", "shared.weight", "tok_embeddings.weight")
 _MODELS = ("transformers", "sentence_transformers", "tokenizer")
 
 
@@ -21,15 +20,6 @@ def _tokenizer(evidence: Evidence) -> tuple[Tokenizer | None, Checkpoint]:
     """The tokenizer to judge, and where it lies."""
     other = evidence.tokenizer
     return (other.tokenizer, other) if other is not None else (evidence.checkpoint.tokenizer, evidence.checkpoint)
-
-
-def embedding_rows(checkpoint: Checkpoint) -> tuple[int | None, str]:
-    """Rows of the input embedding, and its tensor's name."""
-    for suffix in _EMBEDDINGS:
-        for tensor in checkpoint.tensors:
-            if tensor.name.endswith(suffix) and len(tensor.shape) == 2 and tensor.role in ("", "nested", "module"):
-                return tensor.shape[0], tensor.name
-    return None, ""
 
 
 def _is_model(checkpoint: Checkpoint) -> bool:
@@ -41,7 +31,7 @@ def absent(evidence: Evidence) -> Iterator[Finding]:
     checkpoint = evidence.checkpoint
     if checkpoint.kind != "transformers" or checkpoint.is_file or evidence.tokenizer is not None:
         return
-    if checkpoint.tokenizer is None and embedding_rows(checkpoint)[0] is not None:
+    if checkpoint.tokenizer is None and checkpoint.embedding is not None:
         yield finding("tokenizer-absent", ["no tokenizer file in the directory"])
 
 
@@ -114,9 +104,10 @@ def raises(evidence: Evidence) -> Iterator[Finding]:
 def larger_than_embedding(evidence: Evidence) -> Iterator[Finding]:
     """Ids that have no row in the embedding."""
     tokenizer, place = _tokenizer(evidence)
-    rows, name = embedding_rows(evidence.checkpoint)
-    if tokenizer is None or rows is None or not _is_model(evidence.checkpoint):
+    embedding = evidence.checkpoint.embedding
+    if tokenizer is None or embedding is None or not _is_model(evidence.checkpoint):
         return
+    rows, name = embedding.shape[0], embedding.name
     if tokenizer.max_id is None:
         yield from _longer_than_embedding(evidence, rows, name)
         return
@@ -155,8 +146,11 @@ def _longer_than_embedding(evidence: Evidence, rows: int, name: str) -> Iterator
 def smaller_than_embedding(evidence: Evidence) -> Iterator[Finding]:
     """Rows without a token: padding where they are few."""
     tokenizer, _ = _tokenizer(evidence)
-    rows, name = embedding_rows(evidence.checkpoint)
-    if tokenizer is None or tokenizer.max_id is None or rows is None or tokenizer.max_id + 1 >= rows:
+    embedding = evidence.checkpoint.embedding
+    if tokenizer is None or tokenizer.max_id is None or embedding is None:
+        return
+    rows, name = embedding.shape[0], embedding.name
+    if tokenizer.max_id + 1 >= rows:
         return
     spare = rows - tokenizer.max_id - 1
     padded = any(rows % step == 0 and spare < step for step in (8, 16, 32, 64, 128, 256, 512))
@@ -199,15 +193,14 @@ def _lowercase_command(place: Checkpoint) -> str:
 def special_ids(evidence: Evidence) -> Iterator[Finding]:
     """Ids in the config that the embedding does not have."""
     config = evidence.checkpoint.settings
-    rows, name = embedding_rows(evidence.checkpoint)
-    if rows is None or evidence.checkpoint.kind != "transformers":
+    embedding = evidence.checkpoint.embedding
+    if embedding is None or evidence.checkpoint.kind != "transformers":
         return
+    rows, name = embedding.shape[0], embedding.name
     bad = {
         key: value
-        for key, value in config.items()
-        if key in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
-        and isinstance(value, int)
-        and value >= rows
+        for key in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+        if isinstance(value := config.get(key), int) and value >= rows
     }
     explained = evidence.comparison is not None and evidence.comparison.mismatched
     if bad and not explained:

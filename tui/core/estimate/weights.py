@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from tui.core.estimate.numbers import Config, text_config
 from tui.core.record import Record, field
-from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, bytes_by_dtype, distinct, stored_bytes
+from tui.core.tensors import DTYPE_BITS, TORCH_DTYPES, tally
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tui.core.checkpoint import Checkpoint
     from tui.core.tensors import Tensor
 
@@ -111,12 +113,24 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     """Every tensor's fate under `dtype`, each shared storage once."""
     target = target_dtype(checkpoint, dtype)
     method = _method(checkpoint.settings)
-    tensors = tuple([tensor for tensor in distinct(checkpoint.tensors) if tensor.role != "optimizer"])
+    tensors, stored = checkpoint.distinct, checkpoint.tally
+    if "optimizer" in checkpoint.roles:
+        tensors = tuple([tensor for tensor in tensors if tensor.role != "optimizer"])
+        stored = tally(tensors)
     dequantized = device == "cpu" and method in ("fp8", "mxfp4")
-    stacks = _stacks(tensors)
-    kept = _kept_dtypes(tensors, target) if not dequantized else frozenset()
-    if not stacks and kept.issuperset([tensor.dtype for tensor in tensors]):
-        return _as_stored(tensors, target, method, checkpoint.parameters)
+    stacks = _stacks(tensors) if "experts." in checkpoint.name_text else {}
+    kept = _kept_dtypes(stored.by_dtype, target) if not dequantized else frozenset()
+    if not stacks and kept.issuperset(stored.by_dtype):
+        return Weights(
+            target=target,
+            loaded=stored.bytes,
+            stored=stored.bytes,
+            parameters=checkpoint.parameters,
+            by_dtype=stored.by_dtype,
+            normed=_normed(tensors) if _is_normed(checkpoint) else 0,
+            largest=stored.largest,
+            quantized=method,
+        )
     loaded = cast = fused = copied = largest = expert = normed = 0
     groups: dict[Stack, int] = {}
     first: dict[Stack, str] = {}
@@ -143,9 +157,9 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     return Weights(
         target=target,
         loaded=loaded,
-        stored=stored_bytes(tensors),
+        stored=stored.bytes,
         parameters=checkpoint.parameters,
-        by_dtype=bytes_by_dtype(tensors),
+        by_dtype=stored.by_dtype,
         cast=cast,
         fused=fused,
         copied_stored=copied,
@@ -159,20 +173,13 @@ def weigh(checkpoint: Checkpoint, dtype: str, device: str = "cpu") -> Weights:
     )
 
 
-def _as_stored(tensors: tuple[Tensor, ...], target: str, method: str, parameters: int) -> Weights:
-    """The weights of a model that the loader neither casts nor stacks nor unpacks."""
-    sizes = [tensor.nbytes for tensor in tensors]
-    total = sum(sizes)
-    return Weights(
-        target=target,
-        loaded=total,
-        stored=total,
-        parameters=parameters,
-        by_dtype=bytes_by_dtype(tensors),
-        normed=sum([tensor.nbytes for tensor in tensors if tensor.name.endswith(_NORMED)]),
-        largest=max(sizes, default=0),
-        quantized=method,
-    )
+def _is_normed(checkpoint: Checkpoint) -> bool:
+    """Whether any weight is stored as direction and length."""
+    return any(suffix in checkpoint.name_text for suffix in _NORMED)
+
+
+def _normed(tensors: tuple[Tensor, ...]) -> int:
+    return sum([tensor.nbytes for tensor in tensors if tensor.name.endswith(_NORMED)])
 
 
 def _method(config: Config) -> str:
@@ -210,9 +217,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdecimal() and len(piece) < 10 else (-1, piece) for piece in pieces]
 
 
-def _kept_dtypes(tensors: tuple[Tensor, ...], target: str) -> frozenset[str]:
+def _kept_dtypes(found: Iterable[str], target: str) -> frozenset[str]:
     """Dtypes that the loader never changes: the model's own, and those that it does not cast."""
-    found = {tensor.dtype for tensor in tensors}
     return frozenset(name for name in found if name not in CASTABLE or name == TORCH_DTYPES.get(target))
 
 
