@@ -38,8 +38,8 @@ match sys.argv.pop(1):
     case "thread":
         main.ckptriage.main = lambda *a, **k: threading.Thread(target=broken).start()
     case "task":
-        import asyncio
-        main.ckptriage.main = lambda *a, **k: asyncio.run(forgotten())
+        from tui.cli.crash import run_async
+        main.ckptriage.main = lambda *a, **k: run_async(forgotten())
     case "finalizer":
         main.ckptriage.main = lambda *a, **k: Finalized() and None
 main.run(sys.argv[1:])

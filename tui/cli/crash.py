@@ -44,7 +44,7 @@ def run_async(task: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     quiet_tasks()
-    return asyncio.run(task)
+    return asyncio.run(task)  # noqa: TID251 (the one place)
 
 
 def _of_thread(arguments: threading.ExceptHookArgs) -> None:
