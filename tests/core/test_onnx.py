@@ -253,3 +253,11 @@ def test_paths_of_long_names_take_bounded_memory(
         assert len(report.tensors) == 2000
         assert report.tensors[0].name.startswith("nnn") and report.tensors[0].name.endswith("/sub/same")
         assert sum(len(tensor.name) for tensor in report.tensors) < 2 << 20
+
+
+def test_a_node_is_named_in_paths_though_its_name_follows_its_graph(tmp_path: Path) -> None:
+    inner = field(5, field(2, 1) + field(8, b"same"))
+    node = field(1, field(5, field(1, b"sub") + field(6, inner)) + field(3, b"late"))
+    (tmp_path / "m.onnx").write_bytes(field(1, 8) + field(7, inner + node))
+    report = read_file(tmp_path / "m.onnx", "m.onnx")
+    assert {tensor.name for tensor in report.tensors} == {"same", "late/sub/same"}

@@ -30,7 +30,7 @@ _HEAD = re.compile(
 )
 """A field `initializer` of a graph up to the length of its tensor's name."""
 
-_MAX_HEADS = 4096
+_MAX_HEADS = 1 << 14
 _ANYWHERE = 1 << 65
 """An end that no length reaches."""
 
