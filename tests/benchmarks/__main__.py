@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.headers import headers
 from tests.benchmarks.measure import RUNS, Row, keep_bytecode, median_pair, paint, processor_seconds, seconds, tool
 from tests.builders.checkpoints import write_safetensors
 from tests.conftest import SAMPLES
@@ -37,7 +38,6 @@ for root, _, files in os.walk(sys.argv[1]):
             with open(path, "rb") as file:
                 json.loads(file.read(int.from_bytes(file.read(8), "little")))
 """
-_HEADER = "import json, sys\nf = open(sys.argv[1], 'rb')\njson.loads(f.read(int.from_bytes(f.read(8), 'little')))"
 _ONE_WIDGET = """
 from textual.app import App
 from textual.widgets import Static
@@ -62,14 +62,6 @@ def _many(place: Path, count: int) -> Path:
             file = target / "model.safetensors"
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     return root
-
-
-def _big(place: Path) -> Path:
-    """A sparse safetensors file of 50,000 tensors."""
-    root = place / "big"
-    root.mkdir()
-    names = (f"model.layers.{number // 100}.mlp.experts.{number % 100}.w.weight" for number in range(50_000))
-    return write_safetensors(root / "model.safetensors", dict.fromkeys(names, ("BF16", (64, 64))))
 
 
 def scanning(place: Path) -> Iterator[Row]:
@@ -119,18 +111,6 @@ def tree(place: Path) -> Iterator[Row]:
     scanned, found = median_pair(ours, lambda: seconds("find", str(root), "-type", "f"))
     yield Row("scan of 100,000 files, against find", f"{scanned / found:.2f}× ({scanned:.2f} s)", "≤ 3×")
     yield Row("memory that the scan adds", f"{max(grown) / 1e6:.1f} MB", "flat")
-
-
-def headers(place: Path) -> Iterator[Row]:
-    """A header of fifty thousand tensors."""
-    file = _big(place)
-    ours, bare = median_pair(
-        lambda: seconds(*tool("inspect", "--json", str(file))),
-        lambda: seconds(sys.executable, "-c", _HEADER, str(file)),
-    )
-    yield Row("inspect of 50,000 tensors, against json.loads", f"{ours / bare:.2f}× ({ours:.2f} s)", "≤ 2×")
-    shown = paint(tool(str(file.parent / "model.safetensors")), b"50,000 tensors", 1.0)
-    yield Row("UI process with that file open", f"{shown.resident / 1e6:.0f} MB", "≤ 120 MB")
 
 
 def screen(place: Path) -> Iterator[Row]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders.tables import field
+from tui.core.formats import onnx as reader
 from tui.core.formats import read_file
 
 if TYPE_CHECKING:
@@ -227,3 +229,35 @@ def test_a_file_that_ends_before_its_graph_is_no_model(tmp_path: Path) -> None:
     assert report.fatal is not None
     assert report.fatal.loader_error is not None
     assert report.fatal.loader_error[1] in str(raised.value)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_paths_of_long_names_take_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, constant: bool
+) -> None:
+    """Fifteen graphs in one another, each below a node of a long name, and thousands of tensors of one name inside."""
+    monkeypatch.setattr(reader, "MAX_PATHS", 1 << 20)
+    inner = field(2, 1) + field(8, b"same")
+    graph = field(1, field(5, field(1, b"value") + field(5, inner))) if constant else field(5, inner)
+    graph *= 2000
+    for _ in range(15):
+        graph = field(1, field(3, b"n" * 10_000) + field(5, field(1, b"sub") + field(6, graph)))
+    (tmp_path / "m.onnx").write_bytes(field(1, 8) + field(7, graph))
+    report = read_file(tmp_path / "m.onnx", "m.onnx")
+    assert report.problems == ()
+    if constant:
+        constants = report.metadata["constants"]
+        assert (constants["count"], len(constants["first"])) == (2000, 20)
+        assert sum(map(len, constants["first"])) <= 20 << 16
+    else:
+        assert len(report.tensors) == 2000
+        assert report.tensors[0].name.startswith("nnn") and report.tensors[0].name.endswith("/sub/same")
+        assert sum(len(tensor.name) for tensor in report.tensors) < 2 << 20
+
+
+def test_a_node_is_named_in_paths_though_its_name_follows_its_graph(tmp_path: Path) -> None:
+    inner = field(5, field(2, 1) + field(8, b"same"))
+    node = field(1, field(5, field(1, b"sub") + field(6, inner)) + field(3, b"late"))
+    (tmp_path / "m.onnx").write_bytes(field(1, 8) + field(7, inner + node))
+    report = read_file(tmp_path / "m.onnx", "m.onnx")
+    assert {tensor.name for tensor in report.tensors} == {"same", "late/sub/same"}

@@ -93,6 +93,11 @@ class Cursor:
         index = self._within(count)
         return self._data[index : index + count]
 
+    def window(self, count: int) -> tuple[bytes, int]:
+        """(bytes, place of the first of them): what is at hand, the next `count` or all that are left among it."""
+        self._within(min(count, self.remaining))
+        return self._data, self._base
+
     def skip(self, count: int) -> None:
         """Move on without reading."""
         if not 0 <= count <= self.remaining:

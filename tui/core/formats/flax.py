@@ -2,11 +2,16 @@
 
 Mirrors `flax/serialization.py` (`_ndarray_to_bytes`, `_msgpack_ext_pack`). Names are the keys that lead to an array,
 joined by slashes as `flatten_dict(sep="/")` does. The walk is iterative and steps over the arrays' bytes.
+
+What stands before an array's bytes says the same wherever it stands, and a model has few shapes: it is read once, and
+found again by its bytes. Whatever is no such array is read item by item, as is all that is damaged.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import FileReport
@@ -30,6 +35,20 @@ _LENGTHS = {
 _NUMBERS = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
+_HEAD = re.compile(
+    rb"(?:\xc7.|\xc8..|\xc9....)\x01\x93[\x90-\x9f](?:[\x00-\x7f]|\xcc.|\xcd..|\xce....){0,15}"
+    rb"(?:[\xa0-\xbf]|\xd9.)[a-z0-9_]{1,32}(?:\xc4.|\xc5..|\xc6....)",
+    re.DOTALL,
+)
+"""From the extension's tag to the first byte of the array, as msgpack writes it; the numbers in it are not compared."""
+
+_MAX_HEADS = 4096
+_NEAR = 512
+"""A short key and the head after it take less."""
+
+_Known = tuple[str, tuple[int, ...], int, int]
+"""Dtype, shape, bytes, and how many bytes there are to the end of the extension."""
+
 
 @dataclass
 class _Level:
@@ -41,6 +60,7 @@ class _Level:
 
     is_map: bool
     index: int = 0
+    """How many items of an array came before."""
 
 
 def matches(head: bytes, name: str, size: int) -> bool:
@@ -54,7 +74,7 @@ def read(file: RegularFile) -> FileReport:
     tensors: list[Tensor] = []
     problems: tuple[Problem, ...] = ()
     try:
-        _walk(cursor, file.name, tensors)
+        _Walk(cursor, file.name, tensors).all()
         if cursor.remaining:
             words = f"{count_of(cursor.remaining, 'byte')} after the end at {cursor.position:,}"
             error = ("ExtraData", "unpack(b) received extra data.")
@@ -68,29 +88,100 @@ def read(file: RegularFile) -> FileReport:
     )
 
 
-def _walk(cursor: Cursor, file: str, tensors: list[Tensor]) -> None:
+@dataclass
+class _Walk:
     """Depth first through maps and arrays, without recursion."""
-    stack: list[_Level] = []
-    budget = MAX_ITEMS
-    entered = _item(cursor, "", file, tensors)
-    if entered is not None:
-        stack.append(entered)
-    while stack:
-        level = stack[-1]
-        if level.left == 0:
-            stack.pop()
-            continue
-        level.left -= 1
-        budget -= 1
-        if budget < 0:
-            raise Damaged(f"more than {MAX_ITEMS:,} items: not read further", cursor.position)
-        key = _key(cursor) if level.is_map else str(level.index)
-        level.index += 1
-        entered = _item(cursor, f"{level.path}/{key}" if level.path else key, file, tensors)
+
+    cursor: Cursor
+    file: str
+    tensors: list[Tensor]
+    budget: int = MAX_ITEMS
+    heads: dict[bytes, _Known | None] = field(default_factory=dict)
+    """By what stands before an array's bytes what it says; `None` where that is damaged."""
+
+    def all(self) -> None:
+        """Every array of the file; `CutShort` where it breaks."""
+        stack: list[_Level] = []
+        entered = _item(self.cursor, "", self.file, self.tensors)
         if entered is not None:
-            if len(stack) >= MAX_DEPTH:
-                raise Damaged(f"nested deeper than {MAX_DEPTH}", cursor.position)
             stack.append(entered)
+        while stack:
+            level = stack[-1]
+            if level.is_map:
+                self._arrays(level)
+            if level.left == 0:
+                stack.pop()
+                continue
+            entered = self._next(level)
+            if entered is not None:
+                if len(stack) >= MAX_DEPTH:
+                    raise Damaged(f"nested deeper than {MAX_DEPTH}", self.cursor.position)
+                stack.append(entered)
+
+    def _next(self, level: _Level) -> _Level | None:
+        """One item of a map or array."""
+        level.left -= 1
+        self.budget -= 1
+        if self.budget < 0:
+            raise Damaged(f"more than {MAX_ITEMS:,} items: not read further", self.cursor.position)
+        key = _key(self.cursor) if level.is_map else str(level.index)
+        level.index += 1
+        return _item(self.cursor, f"{level.path}/{key}" if level.path else key, self.file, self.tensors)
+
+    def _arrays(self, level: _Level) -> None:
+        """Arrays that follow one another in a map, up to an item that is none, or that is cut or damaged."""
+        cursor, heads, file, tensors, match = self.cursor, self.heads, self.file, self.tensors, _HEAD.match
+        path = f"{level.path}/" if level.path else ""
+        most = min(level.left, self.budget)
+        data, base, safe = b"", 0, 0
+        position, taken = cursor.position, 0
+        while taken < most:
+            if position >= safe:
+                cursor.position = position
+                data, base = cursor.window(_NEAR)
+                safe = max(base + len(data) - _NEAR, position + 1)
+            at = position - base
+            tag = data[at] if at < len(data) else 0
+            if tag & 0xE0 == 0xA0:
+                key_end = at + 1 + (tag & 0x1F)
+                key = data[at + 1 : key_end]
+            elif tag == 0xD9 and at + 1 < len(data):
+                key_end = at + 2 + data[at + 1]
+                key = data[at + 2 : key_end]
+            else:
+                break
+            head = match(data, key_end)
+            if head is None:
+                break
+            said = head.group()
+            known = heads[said] if said in heads else self._learn(said)
+            first = base + head.end()
+            if known is None or known[3] > cursor.end - first:
+                break
+            dtype, shape, nbytes, size = known
+            name = path + key.decode("utf-8", "backslashreplace")
+            tensors.append(Tensor(name, dtype, shape, nbytes, file, first))
+            position = first + size
+            taken += 1
+        cursor.position = position
+        level.left -= taken
+        self.budget -= taken
+
+    def _learn(self, head: bytes) -> _Known | None:
+        """What `_array` makes of the bytes before an array, kept for others that begin with the same."""
+        cursor = Cursor(None, data=head, order=">")
+        tag = cursor.byte()
+        length = cursor.byte() if _LENGTHS[tag] == "B" else cursor.number(_LENGTHS[tag])
+        end = cursor.position + 1 + length
+        cursor.skip(1)
+        known = None
+        with suppress(CutShort):
+            array = _array(cursor, "", "", end)
+            if array.offset == len(head):
+                known = (array.dtype, array.shape, array.nbytes, end - len(head))
+        if len(self.heads) < _MAX_HEADS:
+            self.heads[head] = known
+        return known
 
 
 def _key(cursor: Cursor) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ import msgspec
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem
-from tui.core.formats.onnx_wire import Message, walk
+from tui.core.formats.onnx_tensors import TYPES, PlainTensors
+from tui.core.formats.onnx_wire import MAX_TEXT, Message, Walk
 from tui.core.formats.protobuf import Source, WireError
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
@@ -28,21 +30,18 @@ if TYPE_CHECKING:
 NEWEST_IR = 14
 """The IR version of onnx 1.23 (`onnx.IR_VERSION`)."""
 
-_TYPES: dict[int, tuple[str, int]] = {
-    1: ("F32", 32), 2: ("U8", 8), 3: ("I8", 8), 4: ("U16", 16), 5: ("I16", 16), 6: ("I32", 32), 7: ("I64", 64),
-    9: ("BOOL", 8), 10: ("F16", 16), 11: ("F64", 64), 12: ("U32", 32), 13: ("U64", 64), 14: ("C64", 64),
-    15: ("C128", 128), 16: ("BF16", 16), 17: ("F8_E4M3", 8), 18: ("F8_E4M3FNUZ", 8), 19: ("F8_E5M2", 8),
-    20: ("F8_E5M2FNUZ", 8), 21: ("U4", 4), 22: ("I4", 4), 23: ("F4", 4), 24: ("F8_E8M0", 8), 25: ("U2", 2),
-    26: ("I2", 2),
-}  # fmt: skip
-"""Name here and bits by `TensorProto.DataType`; 8 is string."""
-
 _FIRST_FIELDS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 """Tags that may follow the IR version: fields 2 to 8 and 14 of ModelProto."""
 
 MAX_TENSORS = 1_000_000
 MAX_EXTERNAL = 10_000
 """Different files of external data that are looked for."""
+
+MAX_PATHS = 64 << 20
+"""Characters of all paths together: each may be sixty names of 64 KiB."""
+
+_SHOWN = 20
+"""Constants that are named."""
 
 _LIMIT = 1 << 31
 
@@ -62,13 +61,13 @@ class _Model:
 
     file: RegularFile
     tensors: list[Tensor] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    """For each tensor the nodes that lead to it, and its name."""
-
-    names: dict[str, int] = field(default_factory=dict)
-    """How often each name occurs."""
+    graphs_of: list[Message | None] = field(default_factory=list)
+    """For each tensor the graph that it lies in."""
 
     constants: list[str] = field(default_factory=list)
+    """Where the first of them lie."""
+
+    constant_count: int = 0
     constant_bytes: int = 0
     wrong: list[str] = field(default_factory=list)
     external: dict[str, _External] = field(default_factory=dict)
@@ -77,10 +76,17 @@ class _Model:
 
     def named(self) -> tuple[Tensor, ...]:
         """The tensors; a name that several graphs use is told apart by the path to its graph."""
-        return tuple(
-            tensor if self.names[tensor.name] == 1 else msgspec.structs.replace(tensor, name=path)
-            for tensor, path in zip(self.tensors, self.paths, strict=True)
-        )
+        counts = Counter([tensor.name for tensor in self.tensors])
+        if len(counts) == len(self.tensors):
+            return tuple(self.tensors)
+        out, room = [], MAX_PATHS
+        for tensor, graph in zip(self.tensors, self.graphs_of, strict=True):
+            if counts[tensor.name] > 1 and room > 0:
+                path = _path(graph, tensor.name)
+                room -= len(path)
+                tensor = msgspec.structs.replace(tensor, name=path)
+            out.append(tensor)
+        return tuple(out)
 
     def done(self, message: Message) -> None:
         """Take what counts of a message that is complete."""
@@ -116,7 +122,7 @@ class _Model:
     def _take(self, message: Message, shape: tuple[int, ...], role: str) -> None:
         """A tensor of a graph, or the value of a Constant node."""
         data_type = message.integer(2)
-        dtype, bits = _TYPES.get(data_type, ("string" if data_type == 8 else f"type {data_type}", 0))
+        dtype, bits = TYPES.get(data_type, ("string" if data_type == 8 else f"type {data_type}", 0))
         nbytes = max(prod(shape) * bits + 7, 0) // 8
         name = message.text(8)
         external = message.integer(14) == 1
@@ -128,13 +134,13 @@ class _Model:
         parent = message.parent
         if parent is not None and parent.kind == "attribute":
             self.constant_bytes += nbytes
-            if len(self.constants) < MAX_TENSORS:
-                self.constants.append(_path(parent, ""))
+            self.constant_count += 1
+            if len(self.constants) < _SHOWN:
+                self.constants.append(_path(parent, "")[:MAX_TEXT])
             return
         if len(self.tensors) < MAX_TENSORS:
             place = raw[0] if raw and not external else None
-            self.names[name] = self.names.get(name, 0) + 1
-            self.paths.append(_path(parent, name))
+            self.graphs_of.append(parent)
             self.tensors.append(Tensor(name, dtype, shape, nbytes, self.file.name, place, role=role))
 
     def _check(self, message: Message, name: str, shape: tuple[int, ...], bits: int) -> None:
@@ -198,7 +204,8 @@ def read(file: RegularFile) -> FileReport:
     problems: list[Problem] = []
     root = Message("model", 0, None, 0)
     try:
-        root = walk(Source(file=file, window=1 << 13), model.done)
+        plain = PlainTensors(file.name, model.tensors, model.graphs_of, MAX_TENSORS)
+        root = Walk(Source(file=file, window=1 << 13), model.done, plain.take).run()
     except (WireError, FileProblem) as cut:
         error = ("DecodeError", "Error parsing message with type 'onnx.ModelProto': Wire format was corrupt")
         offset = cut.offset if isinstance(cut, WireError) else cut.problem.offset
@@ -234,8 +241,8 @@ def _metadata(model: _Model, root: Message) -> dict[str, Any]:
             out[key] = root.text(number)
     out.update({f"metadata.{key}": value for key, value in root.fields.get(14, [])})
     if model.constants:
-        first = model.constants[:20]
-        out["constants"] = {"count": len(model.constants), "bytes": model.constant_bytes, "first": first}
+        count, size = model.constant_count, model.constant_bytes
+        out["constants"] = {"count": count, "bytes": size, "first": model.constants}
     out["operators"] = dict(sorted(model.operators.items(), key=lambda item: (-item[1], item[0]))[:50])
     if model.external:
         out["external_data"] = {name: item.end for name, item in list(model.external.items())[:100]}

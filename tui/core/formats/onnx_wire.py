@@ -6,13 +6,14 @@ those of `onnx.proto` (IR version 14, onnx 1.23).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tui.core.formats.protobuf import BYTES, FIXED32, VARINT, WireError, fields, packed, signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from tui.core.formats.protobuf import Field, Source
 
@@ -66,29 +67,56 @@ class Message:
         return value if isinstance(value, int) else default
 
 
-def walk(source: Source, done: Callable[[Message], None]) -> Message:
-    """Read a model; `done` gets each message below it when it is complete, children before parents.
+Plain = Callable[[Message, bytes, int, int, int, int], tuple[int, int]]
+"""(graph, window, offset of the window, of a field in it, of the graph's end, fields that may be read) → offset of the
+field to go on with, and how many have been read."""
 
-    Raises `WireError` where the bytes are no protobuf, or nest deeper or hold more fields than is read.
-    """
-    root = Message("model", 0, None, 0)
-    open_messages = [(root, fields(source, 0, source.size))]
-    budget = MAX_FIELDS
-    while True:
-        here, rest = open_messages[-1]
-        for item in rest:
-            budget -= 1
-            if budget < 0:
-                raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
-            inner = _field(source, here, item)
-            if inner is not None:
-                open_messages.append((inner, fields(source, item[2], item[3])))
-                break
-        else:
-            if here is root:
-                return root
-            done(here)
-            open_messages.pop()
+
+class Walk:
+    """One model, read from its beginning: iterative, and with a budget of fields."""
+
+    def __init__(self, source: Source, done: Callable[[Message], None], plain: Plain | None = None) -> None:
+        """`done` gets each message below the model when it is complete, children before parents.
+
+        `plain` may take tensors of a graph to itself before they are read field by field.
+        """
+        self._source = source
+        self._done = done
+        self._plain = plain
+        self._budget = MAX_FIELDS
+
+    def run(self) -> Message:
+        """The model; raises `WireError` where the bytes are none, or nest deeper or hold more fields than is read."""
+        root = Message("model", 0, None, 0)
+        open_messages = [(root, self._fields(root, 0, self._source.size))]
+        while True:
+            here, rest = open_messages[-1]
+            for item in rest:
+                self._budget -= 1
+                if self._budget < 0:
+                    raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
+                inner = _field(self._source, here, item)
+                if inner is not None:
+                    open_messages.append((inner, self._fields(inner, item[2], item[3])))
+                    break
+            else:
+                if here is root:
+                    return root
+                self._done(here)
+                open_messages.pop()
+
+    def _fields(self, here: Message, start: int, end: int) -> Iterator[Field]:
+        """The fields of a message, without the tensors that `plain` takes."""
+        plain = self._plain
+        if plain is None or here.kind != "graph" or here.depth >= MAX_DEPTH:
+            return fields(self._source, start, end)
+
+        def take(data: bytes, base: int, position: int) -> int:
+            position, count = plain(here, data, base, position, end, self._budget)
+            self._budget -= count
+            return position
+
+        return fields(self._source, start, end, take)
 
 
 def _field(source: Source, here: Message, item: Field) -> Message | None:

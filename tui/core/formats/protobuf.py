@@ -6,6 +6,7 @@ file of gigabytes is read in windows of a megabyte.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,8 +71,15 @@ Field = tuple[int, int, int, int]
 """(number, wire type, value or start, end): `end` is the start of the next field where the type is not `BYTES`."""
 
 
-def fields(source: Source, start: int, end: int) -> Iterator[Field]:
-    """The fields of the message between two offsets; `WireError` where one does not fit into it."""
+Known = Callable[[bytes, int, int], int]
+"""(window, its offset, offset of a field in it) → offset of the field to go on with."""
+
+
+def fields(source: Source, start: int, end: int, known: Known | None = None) -> Iterator[Field]:
+    """The fields of the message between two offsets; `WireError` where one does not fit into it.
+
+    `known` may take fields to itself: at each one it is asked which is the next that it leaves.
+    """
     position = start
     data, base, safe = b"", 0, -1
     while position < end:
@@ -79,6 +87,11 @@ def fields(source: Source, start: int, end: int) -> Iterator[Field]:
             data, base = source.window(position)
             safe = base + len(data) - _AHEAD
         at = position - base
+        if known is not None:
+            after = known(data, base, position)
+            if after != position:
+                position = after
+                continue
         key = data[at] if position < safe else 0x80
         if key < 0x80:
             at += 1
@@ -139,6 +152,15 @@ def _varint(data: bytes, at: int, base: int) -> tuple[int, int]:
                 raise WireError(base + first, f"a number at byte {base + first:,} is longer than ten bytes")
     except IndexError:
         raise WireError(base + len(data), f"ends inside a number at byte {base + len(data):,}") from None
+
+
+def varint(value: int) -> bytes:
+    """A number from 0 on as it is written."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
 
 
 def packed(source: Source, start: int, end: int, most: int) -> list[int]:

@@ -14,8 +14,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
-from tui.core.formats.protobuf import BYTES, FIXED32, VARINT, Source, WireError, fields, signed
-from tui.core.formats.tensorflow import dtypes, messages
+from tui.core.formats.protobuf import VARINT, Source, WireError, fields
+from tui.core.formats.tensorflow import dtypes
+from tui.core.formats.tensorflow.entries import Entries, Entry
 from tui.core.formats.tensorflow.table import Table, TableError
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
     from tui.core.files import RegularFile
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_SLOT = "/.OPTIMIZER_SLOT/"
+_FIRST = ("optimizer", "_optimizer", "beta1_power", "beta2_power", "global_step")
+_LAST = ("/adam_", "/Adam", "/Momentum", "/RMSProp", "/Adagrad")
+"""How a name or its last part begins that may match `_OPTIMIZER`: only such a one is held against it."""
+
 _OPTIMIZER = re.compile(
-    r"/\.OPTIMIZER_SLOT/|^(?:_?optimizer|optimizer\d*)/|^(?:beta[12]_power|global_step)$"
+    r"^(?:_?optimizer|optimizer\d*)/|^(?:beta[12]_power|global_step)$"
     r"|/(?:adam_[mv]|Adam(?:_1)?|Momentum|RMSProp(?:_1)?|Adagrad|AdamWeightDecay\w*)$"
 )
 """Arrays of an optimizer: slots of TensorFlow 2, and the names that TensorFlow 1's optimizers and BERT's add."""
@@ -35,19 +41,6 @@ _OPTIMIZER = re.compile(
 def shard_name(prefix: str, shard: int, count: int) -> str:
     """`prefix.data-00000-of-00001`."""
     return f"{prefix}.data-{shard:05d}-of-{count:05d}"
-
-
-@dataclass
-class Entry:
-    """One tensor of the index."""
-
-    dtype: int = 0
-    shape: tuple[int, ...] = ()
-    shard: int = 0
-    offset: int = 0
-    size: int = 0
-    crc: int = 0
-    slices: int = 0
 
 
 @dataclass
@@ -104,7 +97,8 @@ def _damaged(file: RegularFile, offset: int, message: str, words: str) -> Proble
 def read_index(file: RegularFile) -> Index:
     """Every entry of the index; raises `TableError` or `WireError` where it is damaged."""
     table = Table(file)
-    index = Index()
+    index, read = Index(), Entries().read
+    entries, ends = index.entries, index.ends
     first = True
     for key, value, at in table.entries():
         if first:
@@ -113,12 +107,14 @@ def read_index(file: RegularFile) -> Index:
                 raise TableError(at, "has no header entry", "failed to seek to header entry")
             index.shards, index.endianness = _header(Source(value))
             continue
-        entry = _entry(Source(value), at)
-        index.ends[entry.shard] = max(index.ends.get(entry.shard, 0), entry.offset + entry.size)
+        entry = read(value, at)
+        shard, end = entry.shard, entry.offset + entry.size
+        if end > ends.get(shard, -1):
+            ends[shard] = end
         if key[:1] == b"\0":  # a slice of a partitioned variable: its whole has an entry of its own
             index.slices.append((tensor_of(key), entry))
         else:
-            index.entries[tensor_of(key)] = entry
+            entries[key.decode("utf-8", "backslashreplace")] = entry
     if first:
         raise TableError(0, "holds no entry at all", "failed to seek to header entry")
     index.compressed, index.unchecked = table.compressed, table.unchecked
@@ -143,38 +139,16 @@ def _header(source: Source) -> tuple[int, int]:
     return shards, endianness
 
 
-def _entry(source: Source, at: int) -> Entry:
-    """A BundleEntryProto."""
-    entry = Entry()
-    for number, kind, value, stop in fields(source, 0, source.size):
-        if kind == VARINT and number in (1, 3, 4, 5):
-            name = {1: "dtype", 3: "shard", 4: "offset", 5: "size"}[number]
-            if signed(value) < 0:
-                raise WireError(at, f"an entry at byte {at:,} has a negative {name}")
-            setattr(entry, name, value)
-        elif number == 2 and kind == BYTES:
-            sizes = messages.shape(source, value, stop)
-            entry.shape = tuple(size or 0 for size in sizes or [])
-        elif number == 6 and kind == FIXED32:
-            entry.crc = value
-        elif number == 7 and kind == BYTES:
-            entry.slices += 1
-    return entry
-
-
 def _tensors(prefix: str, index: Index) -> tuple[Tensor, ...]:
     """The index's entries as tensors; a partitioned variable has no place of its own."""
+    files = {shard: shard_name(prefix, shard, index.shards) for shard in index.ends}
     out = []
     for name, entry in index.entries.items():
-        size = entry.size
+        dtype, shape, size = dtypes.our_name(entry.dtype), entry.shape, entry.size
+        place: int | None = entry.offset
         if entry.slices:
-            size = prod(entry.shape) * dtypes.ITEM_SIZES.get(entry.dtype, 0)
-        out.append(
-            Tensor(
-                name, dtypes.our_name(entry.dtype), entry.shape, size, shard_name(prefix, entry.shard, index.shards),
-                None if entry.slices else entry.offset, role=role_of(name),
-            )
-        )  # fmt: skip
+            size, place = prod(shape) * dtypes.ITEM_SIZES.get(entry.dtype, 0), None
+        out.append(Tensor(name, dtype, shape, size, files[entry.shard], place, role=role_of(name)))
     return tuple(out)
 
 
@@ -182,7 +156,10 @@ def role_of(name: str) -> str:
     """`optimizer` for an optimizer's arrays, `bookkeeping` for the object graph and save counter."""
     if name == OBJECT_GRAPH or name.startswith("save_counter/"):
         return "bookkeeping"
-    return "optimizer" if _OPTIMIZER.search(name) else ""
+    if _SLOT in name:
+        return "optimizer"
+    may_be = name.startswith(_LAST, name.rfind("/")) or name.startswith(_FIRST)
+    return "optimizer" if may_be and _OPTIMIZER.search(name) else ""
 
 
 def _metadata(prefix: str, index: Index) -> dict[str, Any]:
@@ -199,16 +176,16 @@ def _metadata(prefix: str, index: Index) -> dict[str, Any]:
 
 def _entry_problems(file: RegularFile, index: Index) -> tuple[Problem, ...]:
     """Entries that name a shard that there is not, or whose size is not that of their shape."""
-    wrong = [name for name, entry in index.entries.items() if not 0 <= entry.shard < max(index.shards, 1)]
+    beyond = {shard for shard in index.ends if not 0 <= shard < max(index.shards, 1)}
+    wrong = [name for name, entry in index.entries.items() if entry.shard in beyond] if beyond else []
     if wrong:
         words = f"names shards beyond the {index.shards:,} that it announces: {listing(wrong)}"
         return (Problem("tensorflow-index-damaged", words, file.name, loader_error=("OpError", "")),)
+    sizes = dtypes.ITEM_SIZES
     bad = [
         f"{printable(name)} has {entry.size:,} bytes, not those of {dtypes.name_of(entry.dtype)} {list(entry.shape)}"
         for name, entry in index.entries.items()
-        if not entry.slices
-        and entry.dtype in dtypes.ITEM_SIZES
-        and prod(entry.shape) * dtypes.ITEM_SIZES[entry.dtype] != entry.size
+        if prod(entry.shape) * sizes.get(entry.dtype, 0) != entry.size and not entry.slices and entry.dtype in sizes
     ]
     if not bad:
         return ()

@@ -140,9 +140,13 @@ def _entries(block: bytes, offset: int) -> Iterator[tuple[bytes, bytes, int]]:
         raise TableError(offset, f"the block at {offset:,} names {restarts:,} restarts", "bad block contents")
     key, at = b"", 0
     while at < end:
-        shared, at = _number(block, at)
-        fresh, at = _number(block, at)
-        size, at = _number(block, at)
+        shared, fresh, size = block[at : at + 3]
+        if shared | fresh | size < 0x80:
+            at += 3
+        else:
+            shared, at = _number(block, at)
+            fresh, at = _number(block, at)
+            size, at = _number(block, at)
         if shared > len(key) or at + fresh + size > end or shared + fresh > MAX_KEY_BYTES:
             raise TableError(offset, f"an entry of the block at {offset:,} does not fit into it", "bad entry in block")
         key = key[:shared] + block[at : at + fresh]
