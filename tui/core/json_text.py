@@ -85,7 +85,9 @@ def _ascii(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples and sets are lists; anything else is its text."""
+    """Structs are objects, tuples and sets are lists; anything else is its text."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
     return str(value)
