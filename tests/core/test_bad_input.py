@@ -83,6 +83,9 @@ def test_another_beginning_is_never_read_as_the_format(made: dict[str, bytes], t
     whole = made[name]
     for head in (b"\xff" * 16, b"\x00" * 16, b"<html>", b"version https://git-lfs.github.com/spec/v1\n"):
         report = _read(tmp_path, name, head + whole[len(head) :])
+        if name == "model.keras" and head[:1] in b"\xff\0":  # Keras finds it by its end, and opens no metadata.json
+            assert {item.code for item in report.problems} == {"keras-metadata"}
+            continue
         assert report.fatal is not None, head
         assert report.fatal.file == name
 

@@ -291,6 +291,9 @@ def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
         return []
     if layout.name == "tfjs":
         return [manifest_report(root / "model.json", layout)]
+    if layout.name == "megatron":
+        ranks = [f"{part.name}/{name}" for part in layout.parts[:MAX_COMPONENTS] for name in part.names]
+        return [read_file(root / name, name) for name in ranks if is_weight_name(name)]
     if layout.name == "orbax":
         items = ["", *(part.name for part in layout.parts[:MAX_COMPONENTS])]
         return [report for item in items for report in read_arrays(root, item)]

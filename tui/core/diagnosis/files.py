@@ -82,7 +82,10 @@ def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
         return "warning"
     if is_side_file(name):
         return "warning"
-    if name in checkpoint.json_files and name not in ("config.json", checkpoint.weights.index, "adapter_config.json"):
+    needed = ("config.json", checkpoint.weights.index, "adapter_config.json")
+    if checkpoint.kind == "tfjs" and name == "model.json":
+        return usual
+    if name in checkpoint.json_files and name not in needed:
         return "warning"
     return usual
 

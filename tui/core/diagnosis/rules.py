@@ -26,7 +26,11 @@ _CHECKED = frozenset(
 _NOT_READ = ("hdf5-not-read", "tensorflow-pbtxt")
 """Rules that say that a part of the file was not looked at."""
 
-_LESS = ("tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside")
+_LESS = (
+    "tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside", "tensors-overlap",
+    "onnx-external-size", "dist-pieces-unlike", "dist-rank-differs",
+    "gguf-cut-unnoticed", "gguf-tensor-places", "gguf-split-mixed",
+)  # fmt: skip
 """Rules by which a file loads, and not as it says."""
 
 _OTHER_BYTES = ("file-sha256-mismatch",)

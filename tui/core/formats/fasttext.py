@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.formats.cursor import Cursor, CutShort, Damaged, too_many
+from tui.core.formats.extents import trailing_problems
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
 from tui.core.text import bytes_size
@@ -34,7 +35,10 @@ def read(file: RegularFile) -> FileReport:
     tensors: list[Tensor] = []
     problems: tuple[Problem, ...] = ()
     try:
-        _walk(Cursor(file, 4), file.name, metadata, tensors)
+        cursor = Cursor(file, 4)
+        _walk(cursor, file.name, metadata, tensors)
+        if not metadata["quantized"]:
+            problems = tuple(trailing_problems(file.name, file.size, cursor.position))
     except CutShort as cut:
         words = f"breaks at byte {cut.offset:,}: {cut}"
         if tensors:
