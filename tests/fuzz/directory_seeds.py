@@ -115,6 +115,6 @@ def distributed(root: Path) -> Path:
     shutil.rmtree(root, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        state = {"a": torch.arange(64.0).reshape(8, 8), "b": torch.arange(64.0) + 100, "step": 3}
+        state = {"a": torch.arange(64.0), "b": torch.arange(64.0) + 100, "step": 3}
         checkpoint.save(state, checkpoint_id=root)
     return root

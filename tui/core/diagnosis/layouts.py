@@ -303,10 +303,16 @@ def shards(evidence: Evidence) -> Iterator[Finding]:
         )
     wanted = layout.facts.get("wanted_bytes")
     held = layout.facts.get("bytes")
-    if layout.name == "tfjs" and not absent and wanted is not None and held is not None and held != wanted:
+    if layout.name != "tfjs" or absent or wanted is None or held is None:
+        return
+    last = layout.parts[-1].name if layout.parts else "model.json"
+    if held > wanted:
+        words = f"the shards hold {held:,} bytes, the weights need {wanted:,}: the rest is not looked at"
+        yield finding("bytes-after-end", [words], file=last)
+    elif held < wanted:
         yield finding(
             "layout-part-missing",
             [f"the shards hold {held:,} bytes, the weights need {wanted:,}", *_beyond(evidence, held)],
             title="The shards do not have the size of the weights",
-            file=layout.parts[-1].name if layout.parts else "model.json",
+            file=last,
         )

@@ -223,6 +223,7 @@ PAGES |= _pages(
     # other formats
     ("flax-damaged", "error", "The Flax file is damaged", "The msgpack stream is cut short, continued by something else, or holds arrays that do not fit their shapes.", "Fetch the file again, or save it again."),
     ("fasttext-damaged", "error", "The fastText file is damaged", "It ends before its matrices, or is of a version that fastText does not read.", "Fetch the file again."),
+    ("fasttext-cut-unnoticed", "warning", "The fastText model is cut short, and fastText does not notice", "A matrix ends before its last row: fastText reads what there is, takes zeros for the rest and says nothing.", "Fetch the file again."),
     ("tflite-damaged", "error", "The TensorFlow Lite file is damaged", "Its tables refer to bytes that are not there: a download that stopped early, or damage.", "Fetch the file again."),
     ("coreml-damaged", "error", "The CoreML file is damaged", "A field reaches beyond the end of the file.", "Fetch the file again."),
     ("coreml-weights-missing", "error", "The package lacks its weights", "The program of the package names a file of weights that is not in it or cannot be opened; compiling the model fails.", "Copy the package again as a whole: it is a directory."),

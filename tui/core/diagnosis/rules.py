@@ -29,7 +29,8 @@ _NOT_READ = ("hdf5-not-read", "tensorflow-pbtxt")
 _LESS = (
     "tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside", "tensors-overlap",
     "onnx-external-size", "dist-pieces-unlike", "dist-rank-differs",
-    "gguf-cut-unnoticed", "gguf-tensor-places", "gguf-split-mixed",
+    "gguf-cut-unnoticed", "fasttext-cut-unnoticed",
+    "gguf-tensor-places", "gguf-split-mixed",
 )  # fmt: skip
 """Rules by which a file loads, and not as it says."""
 
