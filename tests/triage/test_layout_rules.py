@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import types
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -560,3 +562,38 @@ def test_orbaxs_arrays_are_listed_with_shape_and_dtype(tmp_path: Path) -> None:
         assert "orbax-array-header" in _rules(_check(tmp_path)), text
     array("params.dense.kernel", json.dumps({**header, "shape": [1 << 60, 1 << 60], "dtype": "<f4"}))
     assert "orbax-array-header" in _rules(_check(tmp_path))  # tensorstore asks for the memory and is ended
+
+
+def test_a_release_of_timm_is_placed_by_its_config_as_transformers_places_it(tmp_path: Path) -> None:
+    generic = pytest.importorskip("transformers.utils.generic")
+    config: dict[str, Any] = {"architecture": "resnet18", "num_classes": 10, "pretrained_cfg": {"tag": "a1_in1k"}}
+    write_safetensors(tmp_path / "model.safetensors", {"conv1.weight": ("F32", (4, 3, 3, 3))})
+    for settings, fires in ((config, False), ({"architecture": "resnet18"}, True)):
+        (tmp_path / "config.json").write_text(json.dumps(settings), "utf-8")
+        assert ("config-no-model-type" in _rules(_check(tmp_path))) is fires
+        assert generic.is_timm_config_dict(settings) is not fires
+
+
+def test_a_pickled_module_of_a_package_that_is_not_here_lists_its_weights(tmp_path: Path) -> None:
+    """As ultralytics saves its models: the whole module, by its class."""
+    torch = pytest.importorskip("torch")
+    module = types.ModuleType("somebodys.nn.tasks")
+    layers = {"__init__": lambda self: torch.nn.Module.__init__(self), "__module__": module.__name__}
+    module.DetectionModel = type("DetectionModel", (torch.nn.Module,), layers)  # type: ignore[attr-defined]
+    made = module.DetectionModel()
+    made.model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3))
+    names = ("somebodys", "somebodys.nn", "somebodys.nn.tasks")
+    try:
+        sys.modules.update(dict.fromkeys(names, module))
+        torch.save({"epoch": -1, "model": made, "train_args": {"task": "detect"}}, tmp_path / "yolov8n.pt")
+    finally:
+        for name in names:
+            del sys.modules[name]
+    triage = _check(tmp_path)
+    assert {item.name: item.shape for item in triage.checkpoint.tensors} == {
+        "model.model.0.weight": (8, 3, 3, 3), "model.model.0.bias": (8,),
+    }  # fmt: skip
+    assert triage.verdict == "fails"
+    assert "somebodys.nn.tasks.DetectionModel" in str([item.evidence for item in triage.findings])
+    with pytest.raises(Exception, match="Unsupported global: GLOBAL somebodys"):
+        torch.load(tmp_path / "yolov8n.pt", weights_only=True)

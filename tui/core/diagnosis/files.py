@@ -78,6 +78,8 @@ def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
     name = problem.file or ""
     if usual != "error" or not name:
         return usual
+    if problem.code == "hub-dangling-symlink" and not problem.fatal:
+        return "warning"
     if checkpoint.weights.files and name in checkpoint.by_name and name not in checkpoint.weights.files:
         return "warning"
     if is_side_file(name):
