@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -21,6 +22,7 @@ from tui.core.report.model import Triage, triage_of
 from tui.core.scan import scan
 from tui.triage.adapters import base_of
 from tui.triage.flow import Options, triage_all
+from tui.triage.loaders import verdict_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -597,3 +599,50 @@ def test_a_pickled_module_of_a_package_that_is_not_here_lists_its_weights(tmp_pa
     assert "somebodys.nn.tasks.DetectionModel" in str([item.evidence for item in triage.findings])
     with pytest.raises(Exception, match="Unsupported global: GLOBAL somebodys"):
         torch.load(tmp_path / "yolov8n.pt", weights_only=True)
+
+
+def test_what_llama_cpp_alone_refuses_is_no_prediction_for_the_gguf_package(tmp_path: Path) -> None:
+    library = pytest.importorskip("gguf")
+    triage = _check(small(tmp_path / "m.gguf", vocab=16))
+    assert (triage.verdict, verdict_for(triage, "gguf")) == ("fails", "unknown")
+    assert len(library.GGUFReader(tmp_path / "m.gguf").tensors) == 3
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes((tmp_path / "m.gguf").read_bytes()[:-200])
+    assert verdict_for(_check(cut), "gguf") == "fails"
+
+
+@pytest.mark.parametrize("names", [
+    ("iter_0000010/mp_rank_00/model_optim_rng.pt", "iter_0000010/mp_rank_01/model_optim_rng.pt"),
+    ("global_step1/mp_rank_00_model_states.pt", "global_step1/zero_pp_rank_0_mp_rank_00_optim_states.pt"),
+], ids=["megatron", "deepspeed"])  # fmt: skip
+def test_arguments_beside_the_weights_are_read_by_the_loaders_that_wrote_them(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """Both unpickle fully: what `weights_only` refuses is no failure of theirs."""
+    torch = pytest.importorskip("torch")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"args": argparse.Namespace(seed=1), "model": {"w": torch.ones(4)}}, tmp_path / name)
+    triage = _check(tmp_path / names[0].split("/")[0])
+    assert triage.verdict == "unknown"
+    assert "pickle-weights-only" not in _rules(triage)
+    assert [tensor.shape for tensor in triage.checkpoint.tensors] == [(4,)] * len(triage.checkpoint.tensors) != []
+    (tmp_path / names[1]).write_bytes((tmp_path / names[1]).read_bytes()[:-40])
+    assert _check(tmp_path / names[0].split("/")[0]).verdict == "fails"
+
+
+def test_ranks_of_zero_with_a_file_of_another_run(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    for rank, size in ((0, 16), (1, 16), (2, 16)):
+        _zero_rank(tmp_path, rank, {"single_partition_of_fp32_groups": [torch.ones(size)]})
+    assert "dist-rank-differs" not in _rules(_check(tmp_path))
+    _zero_rank(tmp_path, 1, {"exp_avg": [torch.ones(16)]})
+    [found] = [item for item in _check(tmp_path).findings if item.rule == "dist-rank-differs"]
+    assert found.file == "bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    assert "only here: " in found.evidence[1]
+
+
+def _zero_rank(root: Path, rank: int, state: dict[str, Any]) -> None:
+    import torch
+
+    torch.save({"optimizer_state_dict": state}, root / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")

@@ -36,8 +36,14 @@ def levels(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+_UNPICKLED = frozenset({"deepspeed", "megatron"})
+"""Layouts whose own loaders read with `weights_only=False` (DeepSpeed 0.18, Megatron-LM core 0.15)."""
+
+
 def _counts(checkpoint: Checkpoint, file: FileReport) -> bool:
-    """Whether the verdict's loader reads this file."""
+    """Whether the verdict's loader reads this file, and as torch does by default."""
+    if checkpoint.layout is not None and checkpoint.layout.name in _UNPICKLED:
+        return False
     return file in checkpoint.weight_files and not is_side_file(file.name)
 
 
