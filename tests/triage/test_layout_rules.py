@@ -618,7 +618,7 @@ def test_what_llama_cpp_alone_refuses_is_no_prediction_for_the_gguf_package(tmp_
 def test_arguments_beside_the_weights_are_read_by_the_loaders_that_wrote_them(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    """Both unpickle fully: what `weights_only` refuses is no failure of theirs."""
+    """Both allow more than torch by itself: what `weights_only` refuses is no failure of theirs."""
     torch = pytest.importorskip("torch")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
