@@ -121,7 +121,7 @@ def fasttext(words: int = 5, dim: int = 3, version: int = 12, quantized: bool = 
     out = struct.pack("<ii", 793712314, version) + struct.pack("<12i", dim, 5, 5, 1, 5, 1, 1, 3, 7, 0, 0, 100)
     out += struct.pack("<d", 1e-4) + struct.pack("<iiiqq", words, words - 1, 1, 99, -1)
     for number in range(words):
-        out += f"word{number}".encode() * 20 + b"\0" + struct.pack("<qb", number, 0)
+        out += f"word{number}".encode() * 20 + b"\0" + struct.pack("<qb", number, number == words - 1)
     out += struct.pack("<?", quantized)
     if quantized:
         return out + bytes(64)

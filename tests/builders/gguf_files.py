@@ -68,10 +68,13 @@ def small(path: Path, architecture: str = "llama", tokens: int = 8, **changes: A
         ("tokenizer.chat_template", 8, "{% for m in messages %}{{ m.content }}{% endfor %}"),
         *changes.get("pairs", []),
     ]
+    vocabulary, queries = changes.get("vocab", 8), changes.get("q", 32)
+    first = 32 * 4 * vocabulary
+    second = first + 34 * queries + -(34 * queries) % 32
     rows: list[Row] = [
-        ("token_embd.weight", (32, changes.get("vocab", 8)), 0, 0),
-        ("blk.0.attn_q.weight", (32, changes.get("q", 32)), 8, 2048),
-        ("output_norm.weight", (32,), 0, 4096),
+        ("token_embd.weight", (32, vocabulary), 0, 0),
+        ("blk.0.attn_q.weight", (32, queries), 8, first),
+        ("output_norm.weight", (32,), 0, second),
     ]
-    path.write_bytes(padded(header(rows, pairs), 4096 + 128))
+    path.write_bytes(padded(header(rows, pairs), second + 128))
     return path

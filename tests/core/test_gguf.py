@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.builders.gguf_files import Row, header, padded, small
+from tui.core.assemble import read_directory, read_one_file
+from tui.core.diagnosis.evidence import Evidence
 from tui.core.formats import gguf, read_file
+from tui.core.report.model import triage_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,8 +130,6 @@ HOSTILE = {
     "2^31 dimensions": (header([], [], tensors=1) + struct.pack("<Q1sI", 1, b"a", 1 << 31) + bytes(64), "gguf-"),
     "huge sizes": (header([("a", (1 << 60, 1 << 60), 0, 0)], PAIRS) + bytes(99), "gguf-truncated"),
     "offset beyond": (padded(header([("a", (32,), 0, 1 << 50)], PAIRS), 128), "gguf-truncated"),
-    "overlap": (padded(header([("a", (32,), 0, 0), ("b", (32,), 0, 64)], PAIRS), 256), "gguf-invalid-header"),
-    "off the alignment": (padded(header([("a", (8,), 0, 4)], PAIRS), 64), "gguf-invalid-header"),
     "alignment of 3": (header(ROWS, [("general.alignment", 4, 3)]) + bytes(900), "gguf-invalid-header"),
     "alignment as text": (header(ROWS, [("general.alignment", 8, "32")]) + bytes(900), "gguf-invalid-header"),
     "type 999": (padded(header([("a", (32,), 999, 0)], PAIRS), 64), "gguf-unknown-type"),
@@ -174,6 +175,85 @@ def test_parts_of_a_split_model(tmp_path: Path) -> None:
     for number in (2, 3):
         (tmp_path / f"m-0000{number}-of-00003.gguf").write_bytes(data)
     assert _read(tmp_path, data, "m-00001-of-00003.gguf").problems == ()
+
+
+PLACES: dict[str, tuple[list[Row], str]] = {
+    "overlap": ([("a", (32,), 0, 0), ("b", (32,), 0, 64)], "begins before another one ends: b"),
+    "off the alignment": ([("a", (8,), 0, 4)], "off the alignment of 32"),
+    "a gap": ([("a", (32,), 0, 0), ("b", (32,), 0, 256)], "do not follow one another"),
+    "another order": ([("b", (32,), 0, 128), ("a", (32,), 0, 0)], "do not follow one another"),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_tensors_that_do_not_follow_one_another_are_read_by_gguf_and_refused_by_llama_cpp(
+    tmp_path: Path, name: str
+) -> None:
+    rows, words = PLACES[name]
+    data = padded(header(rows, PAIRS), 384)
+    report = _read(tmp_path, data)
+    [problem] = [item for item in report.problems if item.code != "gguf-trailing-bytes"]
+    assert (problem.code, report.fatal) == ("gguf-tensor-places", None)
+    assert words in problem.message
+    assert problem.offset in (report.tensors[0].offset, report.tensors[-1].offset)
+    assert triage_of(Evidence(read_one_file(tmp_path / "model.gguf", "m"))).verdict == "degraded"
+    assert len(_official(tmp_path / "model.gguf").tensors) == len(rows)
+
+
+LAST: dict[str, tuple[int, Any]] = {
+    "u32": (4, 5), "bool": (7, True), "text": (8, "hello"), "u32s": (9, (4, [1, 2, 3])), "bytes": (9, (0, [1, 2])),
+    "texts": (9, (8, ["aa", "bbb"])), "many texts": (9, (8, ["aa"] * 12)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [[], [("a", (32,), 0, 0)]], ids=["no tensor", "one tensor"])
+def test_a_cut_is_refused_where_the_official_reader_refuses_it(tmp_path: Path, rows: list[Row]) -> None:
+    """Inside the last value of a file without tensors it notices some cuts and others not."""
+    unnoticed = 0
+    for kind, value in LAST.values():
+        whole = header(rows, [("general.architecture", 8, "llama"), ("x", kind, value)])
+        for length in range(60, len(whole)):
+            report = _read(tmp_path, whole[:length])
+            try:
+                _official(tmp_path / "model.gguf")
+            except (IndexError, ValueError):
+                assert report.fatal is not None, length
+            else:
+                assert [item.code for item in report.problems] == ["gguf-cut-unnoticed"], length
+                assert report.problems[0].offset is not None
+                unnoticed += 1
+    assert bool(unnoticed) == (not rows)
+
+
+def _part(number: int, count: int = 2, name: str = "c", total: int = 3) -> bytes:
+    pairs = [("split.no", 2, number), ("split.count", 2, count), ("split.tensors.count", 5, total)]
+    rows: list[Row] = ROWS if number == 0 and name == "c" else [(name, (32,), 0, 0)]
+    return padded(header(rows, [*PAIRS, *pairs]), 576 if rows is ROWS else 128)
+
+
+MIXED = {
+    "another number": (_part(0, name="d"), "invalid split file idx: 0 (file: m-00002-of-00002.gguf), expected 1"),
+    "another count": (_part(1, count=3), "the name says 2 parts, the header 3"),
+    "the same tensor": (_part(1, name="a.weight"), "invalid model: tensor 'a.weight' is duplicated"),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_part_of_another_split_model_is_said(tmp_path: Path, name: str) -> None:
+    part, words = MIXED[name]
+    (tmp_path / "m-00001-of-00002.gguf").write_bytes(_part(0))
+    second = tmp_path / "m-00002-of-00002.gguf"
+    second.write_bytes(_part(1))
+    assert triage_of(Evidence(read_directory(tmp_path, "m"))).findings == ()
+    second.write_bytes(part)
+    triage = triage_of(Evidence(read_directory(tmp_path, "m")))
+    [found] = triage.findings
+    assert (found.rule, found.file, triage.verdict) == ("gguf-split-mixed", second.name, "degraded")
+    assert words in " ".join(found.evidence)
+    (tmp_path / "m-00001-of-00002.gguf").write_bytes(_part(0, total=9))
+    second.write_bytes(_part(1, total=9))
+    [found] = triage_of(Evidence(read_directory(tmp_path, "m"))).findings
+    assert "corrupted model: 9 tensors expected but 3 found" in " ".join(found.evidence)
 
 
 def test_a_small_model_passes(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def test_fasttext_matrices(tmp_path: Path) -> None:
     assert (report.format, report.problems) == ("fasttext", ())
     assert [(item.name, item.shape) for item in report.tensors] == [("input", (12, 3)), ("output", (1, 3))]
     assert (report.metadata["version"], report.metadata["dim"], report.metadata["model"]) == (12, 3, "supervised")
-    _cuts(tmp_path, "m.bin", fasttext(), "fasttext-damaged")
+    matrices = len(fasttext()) - 173  # from there on fastText takes zeros for what is missing
+    _cuts(tmp_path, "m.bin", fasttext()[: matrices + 1], "fasttext-damaged")
     (tmp_path / "m.bin").write_bytes(fasttext(quantized=True))
     assert read_file(tmp_path / "m.bin", "m.bin").metadata["quantized"] is True
     absurd = fasttext().replace(struct.pack("<qq", 12, 3), struct.pack("<qq", 1 << 60, 1 << 60))

@@ -7,15 +7,17 @@ import datetime
 import os
 import platform
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from tests.fuzz.directory_seeds import directories
 from tests.fuzz.seeds import Seed, seeds
 from tests.fuzz.tensorflow_seeds import targets
 from tui.core.assemble import read_directory, read_one_file
@@ -70,17 +72,25 @@ def limited() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def everything(place: Path) -> dict[str, Seed]:
-    """All files that are mutated."""
+def alone(place: Path) -> dict[str, Seed]:
+    """Files that are read by themselves."""
     more = {name: Seed(target.data, change=target.change) for name, target in targets(place).items()}
     return {**seeds(place), **more}
+
+
+def everything(place: Path) -> dict[str, Seed]:
+    """All files that are mutated."""
+    return {**alone(place), **directories(place / "made")}
 
 
 def fuzz(name: str, seed: Seed, first: int, count: int, place: Path) -> Tally:
     """`count` mutations of one seed, each read, every eighth judged."""
     tally = Tally()
     plain = name.partition("#")[0]
-    path = place / "inputs" / name.replace("/", "-").replace("#", "-") / plain
+    path = place / "inputs" / name.replace("/", "-").replace("#", "-") / (seed.name or plain)
+    root = path.parents[len(PurePath(seed.name).parts) - 1] if seed.root is not None else None
+    if seed.root is not None and root is not None:
+        shutil.copytree(seed.root, root)
     path.parent.mkdir(parents=True, exist_ok=True)
     for number, changed in seed.mutations(first, count):
         path.write_bytes(seed.wrap(changed))
@@ -88,7 +98,7 @@ def fuzz(name: str, seed: Seed, first: int, count: int, place: Path) -> Tally:
         started = time.perf_counter()
         try:
             with limited():
-                _read(path, plain, tally, number)
+                _read(path, plain, tally, number, root)
         except (Exception, TooSlow) as error:
             tally.failures.append(f"{name} seed {number}: {type(error).__name__}: {error}")
         taken = time.perf_counter() - started
@@ -99,9 +109,10 @@ def fuzz(name: str, seed: Seed, first: int, count: int, place: Path) -> Tally:
     return tally
 
 
-def _read(path: Path, name: str, tally: Tally, number: int) -> None:
-    """Read one input and note what no reader may say."""
-    checkpoint = read_directory(path.parent, name) if name.startswith("dir/") else read_one_file(path, path.name)
+def _read(path: Path, name: str, tally: Tally, number: int, root: Path | None) -> None:
+    """Read one input, in its directory where it has one, and note what no reader may say."""
+    place = root or (path.parent if name.startswith("dir/") else None)
+    checkpoint = read_directory(place, name) if place is not None else read_one_file(path, path.name)
     problems = checkpoint.all_problems()
     tally.read += not any(problem.fatal for problem in problems)
     tally.failures += [f"{name} seed {number}: {item.message}" for item in problems if item.code == "file-unreadable"]
@@ -112,9 +123,9 @@ def _read(path: Path, name: str, tally: Tally, number: int) -> None:
     tally.failures += [f"{name} seed {number}: {item.evidence}" for item in failed]
 
 
-def run(count: int, first: int, place: Path) -> list[str]:
-    """Inputs that a reader did not answer: format and seed, with what went wrong."""
-    return [line for name, seed in everything(place).items() for line in fuzz(name, seed, first, count, place).failures]
+def run(count: int, first: int, place: Path, held: dict[str, Seed]) -> list[str]:
+    """Inputs of these seeds that a reader did not answer: format and seed, with what went wrong."""
+    return [line for name, seed in held.items() for line in fuzz(name, seed, first, count, place).failures]
 
 
 def _row(name: str, tally: Tally) -> str:

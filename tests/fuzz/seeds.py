@@ -24,7 +24,7 @@ import numpy
 from tests.builders import format_samples
 from tests.builders.checkpoints import header
 from tests.builders.gguf_files import small
-from tests.conftest import SAMPLES
+from tests.conftest import REPOSITORY, SAMPLES
 from tests.fuzz.mutate import many
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class Seed:
     wrap: Callable[[bytes], bytes] = _bare
     change: Callable[[bytes, int], bytes] | None = None
     """How it is changed by the number of a mutation, where not in any way."""
+
+    root: Path | None = None
+    """The directory that it is a file of, and that is read; `name` is its path there."""
+
+    name: str = ""
 
     def mutations(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
         """(number, changed data), the same for the same number."""
@@ -68,6 +73,7 @@ def seeds(place: Path) -> dict[str, Seed]:
     out["model.onnx"] = Seed((place / "model.onnx").read_bytes())
     out["flax_model.msgpack"] = Seed(_flax())
     out["model.tflite"] = Seed(_tflite())
+    out["dense.tflite"] = Seed((REPOSITORY / "tests" / "data" / "tflite" / "dense.tflite").read_bytes())
     return {**out, **_pickles(), **_torch(), **_tensorflow(), **_texts()}
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.builders import tables
 from tests.conftest import SAMPLES
 from tests.fuzz import __main__ as long_run
+from tests.fuzz.directory_seeds import directories
 from tests.fuzz.mutate import many
 from tests.fuzz.seeds import Seed
 from tests.fuzz.tensorflow_seeds import sealed_table, targets
@@ -39,7 +40,20 @@ def test_mutated_files_are_answered(tmp_path: Path, name: str) -> None:
 
 
 def test_mutated_files_of_every_format_are_answered(tmp_path: Path) -> None:
-    assert long_run.run(150, 0, tmp_path) == []
+    assert long_run.run(150, 0, tmp_path, long_run.alone(tmp_path)) == []
+
+
+def test_mutated_files_of_directories_are_answered(tmp_path: Path) -> None:
+    held = directories(tmp_path / "made")
+    for name, seed in held.items():
+        whole = long_run.fuzz(name, Seed(seed.data, change=_unchanged, root=seed.root, name=seed.name), 0, 1, tmp_path)
+        assert (whole.read, whole.failures) == (1, []), name
+    (tmp_path / "inputs").rename(tmp_path / "whole")
+    assert long_run.run(20, 0, tmp_path, held) == []
+
+
+def _unchanged(data: bytes, number: int) -> bytes:
+    return data
 
 
 def test_mutated_pickles_are_answered(tmp_path: Path) -> None:

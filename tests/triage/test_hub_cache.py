@@ -93,6 +93,19 @@ def test_a_blob_that_is_gone_is_named(cache: Path) -> None:
     assert f"hf download acme/bert-ner model.safetensors --revision {REVISION}" in first.fix[0]
 
 
+def test_a_link_of_a_file_beside_the_weights_is_named_and_refuses_nothing(cache: Path) -> None:
+    from tui.core.diagnosis.evidence import Evidence
+    from tui.core.report.model import triage_of
+
+    place = cache / "snapshots" / REVISION
+    (place / "vocab.txt").unlink(missing_ok=True)
+    (place / "vocab.txt").symlink_to("../../blobs/" + "0" * 40)
+    [checkpoint] = checkpoints([str(cache.parent)])
+    triage = triage_of(Evidence(checkpoint))
+    [found] = [item for item in triage.findings if item.rule == "hub-dangling-symlink"]
+    assert (found.file, found.severity, triage.verdict) == ("vocab.txt", "warning", "unknown")
+
+
 SAID = {
     "https://tfhub.dev/google/bert_uncased_L-12_H-768_A-12/1": "TensorFlow 1's hub.Module",
     "google/bert_uncased_L-12_H-768_A-12/1": "tensorflow-hub wants it as https://tfhub.dev/google/",

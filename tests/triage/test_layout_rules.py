@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import sys
+import types
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ from tui.core.report.model import Triage, triage_of
 from tui.core.scan import scan
 from tui.triage.adapters import base_of
 from tui.triage.flow import triage_all
+from tui.triage.loaders import verdict_for
 from tui.triage.options import Options
 
 if TYPE_CHECKING:
@@ -540,7 +544,7 @@ def test_orbaxs_arrays_are_listed_with_shape_and_dtype(tmp_path: Path) -> None:
 
     header = {"chunks": [3, 2], "compressor": {"id": "zstd"}, "fill_value": None, "filters": None, "order": "C"}
     for name, shape, dtype in (("params.dense.kernel", [3, 4], "<f4"), ("params.dense.bias", [4], "bfloat16")):
-        array(name, json.dumps({**header, "shape": shape, "dtype": dtype, "zarr_format": 2}))
+        array(name, json.dumps({**header, "shape": shape, "chunks": shape, "dtype": dtype, "zarr_format": 2}))
     _touch(tmp_path, "_CHECKPOINT_METADATA", "default/_METADATA", data=b"{}")
     triage = _check(tmp_path)
     assert triage.checkpoint.kind == "orbax"
@@ -559,5 +563,87 @@ def test_orbaxs_arrays_are_listed_with_shape_and_dtype(tmp_path: Path) -> None:
     ):
         array("params.dense.kernel", text)
         assert "orbax-array-header" in _rules(_check(tmp_path)), text
-    array("params.dense.kernel", json.dumps({"shape": [1 << 60, 1 << 60], "dtype": "<f4"}))
-    assert "orbax-array-header" not in _rules(_check(tmp_path))
+    array("params.dense.kernel", json.dumps({**header, "shape": [1 << 60, 1 << 60], "dtype": "<f4"}))
+    assert "orbax-array-header" in _rules(_check(tmp_path))  # tensorstore asks for the memory and is ended
+
+
+def test_a_release_of_timm_is_placed_by_its_config_as_transformers_places_it(tmp_path: Path) -> None:
+    generic = pytest.importorskip("transformers.utils.generic")
+    config: dict[str, Any] = {"architecture": "resnet18", "num_classes": 10, "pretrained_cfg": {"tag": "a1_in1k"}}
+    write_safetensors(tmp_path / "model.safetensors", {"conv1.weight": ("F32", (4, 3, 3, 3))})
+    for settings, fires in ((config, False), ({"architecture": "resnet18"}, True)):
+        (tmp_path / "config.json").write_text(json.dumps(settings), "utf-8")
+        assert ("config-no-model-type" in _rules(_check(tmp_path))) is fires
+        assert generic.is_timm_config_dict(settings) is not fires
+
+
+def test_a_pickled_module_of_a_package_that_is_not_here_lists_its_weights(tmp_path: Path) -> None:
+    """As ultralytics saves its models: the whole module, by its class."""
+    torch = pytest.importorskip("torch")
+    module = types.ModuleType("somebodys.nn.tasks")
+    layers = {"__init__": lambda self: torch.nn.Module.__init__(self), "__module__": module.__name__}
+    module.DetectionModel = type("DetectionModel", (torch.nn.Module,), layers)  # type: ignore[attr-defined]
+    made = module.DetectionModel()
+    made.model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3))
+    names = ("somebodys", "somebodys.nn", "somebodys.nn.tasks")
+    try:
+        sys.modules.update(dict.fromkeys(names, module))
+        torch.save({"epoch": -1, "model": made, "train_args": {"task": "detect"}}, tmp_path / "yolov8n.pt")
+    finally:
+        for name in names:
+            del sys.modules[name]
+    triage = _check(tmp_path)
+    assert {item.name: item.shape for item in triage.checkpoint.tensors} == {
+        "model.model.0.weight": (8, 3, 3, 3), "model.model.0.bias": (8,),
+    }  # fmt: skip
+    assert triage.verdict == "fails"
+    assert "somebodys.nn.tasks.DetectionModel" in str([item.evidence for item in triage.findings])
+    with pytest.raises(Exception, match="Unsupported global: GLOBAL somebodys"):
+        torch.load(tmp_path / "yolov8n.pt", weights_only=True)
+
+
+def test_what_llama_cpp_alone_refuses_is_no_prediction_for_the_gguf_package(tmp_path: Path) -> None:
+    library = pytest.importorskip("gguf")
+    triage = _check(small(tmp_path / "m.gguf", vocab=16))
+    assert (triage.verdict, verdict_for(triage, "gguf")) == ("fails", "unknown")
+    assert len(library.GGUFReader(tmp_path / "m.gguf").tensors) == 3
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes((tmp_path / "m.gguf").read_bytes()[:-200])
+    assert verdict_for(_check(cut), "gguf") == "fails"
+
+
+@pytest.mark.parametrize("names", [
+    ("iter_0000010/mp_rank_00/model_optim_rng.pt", "iter_0000010/mp_rank_01/model_optim_rng.pt"),
+    ("global_step1/mp_rank_00_model_states.pt", "global_step1/zero_pp_rank_0_mp_rank_00_optim_states.pt"),
+], ids=["megatron", "deepspeed"])  # fmt: skip
+def test_arguments_beside_the_weights_are_read_by_the_loaders_that_wrote_them(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """Both allow more than torch by itself: what `weights_only` refuses is no failure of theirs."""
+    torch = pytest.importorskip("torch")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"args": argparse.Namespace(seed=1), "model": {"w": torch.ones(4)}}, tmp_path / name)
+    triage = _check(tmp_path / names[0].split("/")[0])
+    assert triage.verdict == "unknown"
+    assert "pickle-weights-only" not in _rules(triage)
+    assert [tensor.shape for tensor in triage.checkpoint.tensors] == [(4,)] * len(triage.checkpoint.tensors) != []
+    (tmp_path / names[1]).write_bytes((tmp_path / names[1]).read_bytes()[:-40])
+    assert _check(tmp_path / names[0].split("/")[0]).verdict == "fails"
+
+
+def test_ranks_of_zero_with_a_file_of_another_run(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    for rank, size in ((0, 16), (1, 16), (2, 16)):
+        _zero_rank(tmp_path, rank, {"single_partition_of_fp32_groups": [torch.ones(size)]})
+    assert "dist-rank-differs" not in _rules(_check(tmp_path))
+    _zero_rank(tmp_path, 1, {"exp_avg": [torch.ones(16)]})
+    [found] = [item for item in _check(tmp_path).findings if item.rule == "dist-rank-differs"]
+    assert found.file == "bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    assert "only here: " in found.evidence[1]
+
+
+def _zero_rank(root: Path, rank: int, state: dict[str, Any]) -> None:
+    import torch
+
+    torch.save({"optimizer_state_dict": state}, root / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")

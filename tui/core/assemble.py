@@ -132,12 +132,27 @@ def read_directory(
         config=config,
         json_files=documents,
         weights=weights,
-        problems=(*index_problems, *parts.problems, *unfinished_blobs(root)),
+        problems=(
+            *index_problems,
+            *parts.problems,
+            *unfinished_blobs(root),
+            *_dangling(root, entries - set(documents), files),
+        ),
         names=tuple(sorted(entries)),
         sources=_sources(root, entries),
         layout=with_components(root, layout) if components else layout,
         tokenizer=read_tokenizer(root, entries) if named else None,
     )
+
+
+def _dangling(root: Path, entries: frozenset[str], files: list[FileReport]) -> tuple[Problem, ...]:
+    """Links of a snapshot whose blob is gone, but for those that were read and are told."""
+    if root.parent.name != "snapshots":
+        return ()
+    told = {file.name for file in files}
+    gone = sorted(name for name in entries - told if (root / name).is_symlink() and not (root / name).exists())
+    words = "is a link to a blob that does not exist"
+    return tuple(Problem("hub-dangling-symlink", words, name, fatal=False) for name in gone[:20])
 
 
 def unfinished_blobs(root: Path) -> tuple[Problem, ...]:
@@ -296,6 +311,9 @@ def _files_of_layout(root: Path, layout: Layout | None) -> list[FileReport]:
         return []
     if layout.name == "tfjs":
         return [manifest_report(root / "model.json", layout)]
+    if layout.name == "megatron":
+        ranks = [f"{part.name}/{name}" for part in layout.parts[:MAX_COMPONENTS] for name in part.names]
+        return [read_file(root / name, name) for name in ranks if is_weight_name(name)]
     if layout.name == "orbax":
         from tui.core.formats.zarr_arrays import read_arrays
 

@@ -224,7 +224,8 @@ def _megatron(entries: Entries) -> Layout | None:
     tensor, pipeline = {int(match[1]) for match in found}, {int(match[2] or 0) for match in found}
     have = {(int(match[1]), int(match[2] or 0)) for match in found}
     wanted = [(one, two) for one in range(max(tensor) + 1) for two in range(max(pipeline) + 1)][:MAX_PARTS]
-    parts = tuple(Part(match[0], "rank", any(_names(entries.root / match[0]))) for match in found)
+    inside = {match[0]: tuple(sorted(_names(entries.root / match[0])))[:200] for match in found}
+    parts = tuple(Part(name, "rank", bool(names), names) for name, names in inside.items())
     missing = [
         f"mp_rank_{one:02}" + (f"_{two:03}" if max(pipeline) else "") for one, two in wanted if (one, two) not in have
     ]
@@ -244,7 +245,11 @@ def _consolidated(entries: Entries) -> Layout | None:
 def _tfjs(entries: Entries) -> Layout | None:
     """TensorFlow.js: `model.json` names groups of shards with their weights."""
     document = entries.documents.get("model.json")
-    if document is None or not isinstance(document.mapping.get("weightsManifest"), list):
+    if document is None:
+        return None
+    if document.problem is not None and any(is_raw_shard(name) for name in entries.names):
+        return Layout("tfjs", (), {"format": None, "weights": [], "bytes": 0})
+    if not isinstance(document.mapping.get("weightsManifest"), list):
         return None
     groups = [group for group in document.mapping["weightsManifest"] if isinstance(group, dict)]
     paths = [path for group in groups for path in _items(group.get("paths")) if _plain_name(path)]

@@ -36,6 +36,10 @@ def choices(checkpoint: Checkpoint) -> tuple[tuple[str, str], ...]:
     return tuple(out)
 
 
+_LLAMA_CPP = frozenset({"gguf-split", "gguf-vocab-shape", "gguf-head-dim"})
+"""Errors of which llama.cpp alone speaks; the gguf package, which a load attempt asks, reads a file by itself."""
+
+
 def verdict_for(before: Triage, loader: str | None) -> str:
     """The verdict if this loader loads: that of the triage speaks of the default one, `None` here."""
     kind = before.checkpoint.kind
@@ -43,9 +47,11 @@ def verdict_for(before: Triage, loader: str | None) -> str:
         return "fails"
     if kind == "keras" and loader not in (None, "keras"):
         return "unknown"
+    errors = {item.rule for item in before.findings if item.severity == "error"}
+    if kind == "gguf" and errors and errors <= _LLAMA_CPP:
+        return "unknown"
     if loader is None or kind not in MODELS or loader == "hub.load":
         return before.verdict
-    errors = {item.rule for item in before.findings if item.severity == "error"}
     if loader in ("hub.signature", "hub.load+text"):
         gone = _NOT_CALLABLE if loader == "hub.signature" else frozenset()
         if loader == "hub.load+text" and _text_ops(before.checkpoint):

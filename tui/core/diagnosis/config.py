@@ -69,6 +69,8 @@ def no_model_type(evidence: Evidence) -> Iterator[Finding]:
     config = checkpoint.settings
     if checkpoint.kind != "transformers" or not config or _broken(checkpoint) or config.get("model_type"):
         return
+    if "pretrained_cfg" in config:  # timm's: transformers 5.23 places it by that (`is_timm_config_dict`)
+        return
     names = config.get("architectures")
     first = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
     lines = [

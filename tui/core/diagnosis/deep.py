@@ -69,7 +69,8 @@ def bundles(evidence: Evidence) -> Iterator[Finding]:
         yield finding(
             "tensorflow-checksum",
             [
-                f"{file.name}: {count_of(len(file.broken_tensors), 'checksum')} do not match{kept}",
+                f"{file.name}: {count_of(len(file.broken_tensors), 'checksum')} "
+                f"{'does' if len(file.broken_tensors) == 1 else 'do'} not match{kept}",
                 *shown,
                 f"the loader says: DataLossError: {said}",
             ],

@@ -78,11 +78,16 @@ def _severity(checkpoint: Checkpoint, problem: Problem) -> str:
     name = problem.file or ""
     if usual != "error" or not name:
         return usual
+    if problem.code == "hub-dangling-symlink" and not problem.fatal:
+        return "warning"
     if checkpoint.weights.files and name in checkpoint.by_name and name not in checkpoint.weights.files:
         return "warning"
     if is_side_file(name):
         return "warning"
-    if name in checkpoint.json_files and name not in ("config.json", checkpoint.weights.index, "adapter_config.json"):
+    needed = ("config.json", checkpoint.weights.index, "adapter_config.json")
+    if checkpoint.kind == "tfjs" and name == "model.json":
+        return usual
+    if name in checkpoint.json_files and name not in needed:
         return "warning"
     return usual
 

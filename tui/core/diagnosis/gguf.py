@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.make import fetch_again, finding
-from tui.core.text import printable, shape_text
+from tui.core.formats.gguf import SPLIT
+from tui.core.text import count_of, listing, printable, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,3 +150,51 @@ def no_gguf(evidence: Evidence) -> Iterator[Finding]:
             file=file.name,
             fix=fetch_again(evidence.checkpoint, file.name),
         )  # fmt: skip
+
+
+def mixed_parts(evidence: Evidence) -> Iterator[Finding]:
+    """Parts of a split model that do not belong together (`llama-model-loader.cpp` of llama.cpp)."""
+    sets: dict[str, list[tuple[int, FileReport]]] = {}
+    for file in evidence.checkpoint.files:
+        match = SPLIT.match(file.name)
+        if match is not None and file.format == "gguf" and file.fatal is None:
+            sets.setdefault(f"{match['stem']}-of-{match['count']}", []).append((int(match["number"]), file))
+    for parts in sets.values():
+        found = [*_misnumbered(parts), *_doubled(parts), *_miscounted(parts)]
+        for name, words, said in found[:1]:
+            more = [line for _, line, _ in found[1:4]]
+            yield finding(
+                "gguf-split-mixed", [f"{printable(name)}: {words}", *more, f"llama.cpp says: {said}"], file=name,
+                fix=fetch_again(evidence.checkpoint, name),
+            )  # fmt: skip
+
+
+def _misnumbered(parts: list[tuple[int, FileReport]]) -> Iterator[tuple[str, str, str]]:
+    """(file, what is wrong, llama.cpp's words) of parts whose own number is not that of their name."""
+    for number, file in parts:
+        own = file.metadata.get("split.no")
+        if type(own) is int and own != number - 1:
+            said = f"invalid split file idx: {own} (file: {printable(file.name)}), expected {number - 1}"
+            yield file.name, f"says that it is part {own + 1}, its name says {number}", said
+
+
+def _doubled(parts: list[tuple[int, FileReport]]) -> Iterator[tuple[str, str, str]]:
+    """The same of parts with a tensor that an earlier one has."""
+    seen: dict[str, str] = {}
+    for _, file in parts:
+        twice = [tensor.name for tensor in file.tensors if tensor.name in seen]
+        if twice:
+            words = f"{count_of(len(twice), 'tensor')} that {printable(seen[twice[0]])} has too: {listing(twice)}"
+            said = f"invalid model: tensor '{printable(twice[0], 80)}' is duplicated"
+            yield file.name, words, said
+        seen.update({tensor.name: file.name for tensor in file.tensors})
+
+
+def _miscounted(parts: list[tuple[int, FileReport]]) -> Iterator[tuple[str, str, str]]:
+    """The same where all parts are here and hold more or fewer tensors than the first announces."""
+    first = next((file for number, file in parts if number == 1), None)
+    total = first.metadata.get("split.tensors.count") if first is not None else None
+    held = sum(len(file.tensors) for _, file in parts)
+    if first is not None and type(total) is int and len(parts) == first.metadata.get("split.count") and held != total:
+        said = f"corrupted model: {total} tensors expected but {held} found"
+        yield parts[-1][1].name, f"the parts hold {held:,} tensors, the first announces {total:,}", said

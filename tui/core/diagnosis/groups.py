@@ -20,6 +20,7 @@ from tui.core.diagnosis import (
     own_code,
     pickles,
     quantization,
+    ranks,
     tensorflow,
     tokenizer,
 )  # fmt: skip
@@ -120,7 +121,7 @@ GROUPS: tuple[Group, ...] = (
     Group(_always, (keys.expert_gaps, tokenizer.special_ids, tokenizer.absent)),
     Group(
         _other_formats,
-        (gguf.no_gguf, gguf.architecture, gguf.vocabulary, gguf.head_size, gguf.truncated_adapter),
+        (gguf.no_gguf, gguf.architecture, gguf.vocabulary, gguf.head_size, gguf.truncated_adapter, gguf.mixed_parts),
     ),
     Group(
         _adapter,
@@ -133,7 +134,7 @@ GROUPS: tuple[Group, ...] = (
         _composite,
         (
             layouts.components, layouts.modules, layouts.unfinished_step, layouts.deepspeed, layouts.distributed,
-            layouts.megatron, layouts.consolidated, layouts.shards,
+            layouts.megatron, layouts.consolidated, layouts.shards, ranks.differing,
         ),
     ),
     Group(

@@ -156,6 +156,17 @@ def deepspeed(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _beyond(evidence: Evidence, held: int) -> list[str]:
+    """Weights of TensorFlow.js, which lie one after another, that so many bytes do not reach."""
+    end = 0
+    lost: list[str] = []
+    for tensor in evidence.checkpoint.tensors:
+        end += tensor.nbytes
+        if end > held:
+            lost.append(printable(tensor.name, 80))
+    return [f"not whole: {listing(lost)}"] if lost else []
+
+
 _TRACES = ("zero_to_fp32.py", "latest")
 """What DeepSpeed leaves beside the file that zero_to_fp32.py writes."""
 
@@ -214,6 +225,10 @@ def distributed(evidence: Evidence) -> Iterator[Finding]:
             severity="error",
         )  # fmt: skip
         return
+    described = evidence.checkpoint.by_name.get(".metadata")
+    if described is not None and described.format != "dcp_metadata" and described.fatal is None:
+        words = "is no pickle: it names neither the tensors nor where their pieces lie"
+        yield finding("pickle-broken", [f".metadata {words}"], title="pickle", file=".metadata", offset=0)
     merge = _TORCH.format(path)
     if "world_size" in facts:
         merge = "load it in a run of as many ranks as wrote it, or merge it with the tool that wrote it"
@@ -288,9 +303,16 @@ def shards(evidence: Evidence) -> Iterator[Finding]:
         )
     wanted = layout.facts.get("wanted_bytes")
     held = layout.facts.get("bytes")
-    if layout.name == "tfjs" and not absent and wanted is not None and held is not None and held != wanted:
+    if layout.name != "tfjs" or absent or wanted is None or held is None:
+        return
+    last = layout.parts[-1].name if layout.parts else "model.json"
+    if held > wanted:
+        words = f"the shards hold {held:,} bytes, the weights need {wanted:,}: the rest is not looked at"
+        yield finding("bytes-after-end", [words], file=last)
+    elif held < wanted:
         yield finding(
             "layout-part-missing",
-            [f"the shards hold {held:,} bytes, the weights need {wanted:,}"],
+            [f"the shards hold {held:,} bytes, the weights need {wanted:,}", *_beyond(evidence, held)],
             title="The shards do not have the size of the weights",
+            file=last,
         )

@@ -36,8 +36,15 @@ def levels(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+_UNPICKLED = frozenset({"deepspeed", "megatron"})
+"""Layouts whose loaders say themselves what a pickle may name: DeepSpeed loads with `weights_only=False`
+(`torch_checkpoint_engine.py`, commit 11dd843), Megatron-LM adds its own names (`core/safe_globals.py`, 11c6fed)."""
+
+
 def _counts(checkpoint: Checkpoint, file: FileReport) -> bool:
-    """Whether the verdict's loader reads this file."""
+    """Whether the verdict's loader reads this file, and with the names that torch allows by itself."""
+    if checkpoint.layout is not None and checkpoint.layout.name in _UNPICKLED:
+        return False
     return file in checkpoint.weight_files and not is_side_file(file.name)
 
 

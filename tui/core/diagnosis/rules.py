@@ -26,7 +26,12 @@ _CHECKED = frozenset(
 _NOT_READ = ("hdf5-not-read", "tensorflow-pbtxt")
 """Rules that say that a part of the file was not looked at."""
 
-_LESS = ("tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside")
+_LESS = (
+    "tensorflow-asset-missing", "tensorflow-savedmodel-not-callable", "hdf5-outside", "tensors-overlap",
+    "onnx-external-size", "dist-pieces-unlike", "dist-rank-differs",
+    "gguf-cut-unnoticed", "fasttext-cut-unnoticed",
+    "gguf-tensor-places", "gguf-split-mixed",
+)  # fmt: skip
 """Rules by which a file loads, and not as it says."""
 
 _OTHER_BYTES = ("file-sha256-mismatch",)
@@ -169,7 +174,8 @@ def _of_file(evidence: Evidence, found: tuple[Finding, ...]) -> str:
         return "unknown"
     if any(item.rule in _OTHER_BYTES or (item.rule in _LESS and item.severity == "warning") for item in found):
         return "degraded"
-    return "loads" if checkpoint.kind in _CHECKED and reports else "unknown"
+    asked = checkpoint.layout is None or checkpoint.layout.name != "megatron"  # its own loader needs its own classes
+    return "loads" if checkpoint.kind in _CHECKED and reports and asked else "unknown"
 
 
 def _of_pickle(evidence: Evidence) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, open_regular
 from tui.core.formats.coreml import Constant, constants
+from tui.core.formats.extents import overlap_problems, overlapping, trailing_problems
 from tui.core.formats.protobuf import WireError
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor, bytes_of
@@ -33,6 +34,9 @@ _STORED = {
 
 _PACKED = {"I4": 4, "U1": 1, "U2": 2, "U3": 3, "U4": 4, "U6": 6}
 _SHOWN = 8
+_ALIGNED = 64
+_VERSION = 2
+"""The only one that `StorageReader` of coremltools takes."""
 
 
 def read_weights(root: Path, model: str) -> list[FileReport]:
@@ -72,19 +76,29 @@ def _constants(file: RegularFile, held: list[Constant]) -> FileReport:
         tensors.append(_tensor(constant, file.name, begin))
         if words:
             wrong.append((constant.offset, f"{constant.name}: {words}"))
-    problems: tuple[Problem, ...] = ()
+    head = file.head(8)
+    count, version = struct.unpack("<II", head) if len(head) == 8 else (None, None)
+    if version not in (None, _VERSION) and not wrong:
+        wrong = [(4, f"a file of version {version}, readers take {_VERSION}")]
+    problems = () if wrong else _silent(file, tensors)
     if wrong:
         at, words = wrong[0]
         count = count_of(len(wrong), "constant")
         lines = tuple(line for _, line in wrong[1:_SHOWN])
         problems = (Problem("coreml-weights-damaged", f"{words} ({count} in all)", file.name, at, detail=lines),)
-    head = file.head(8)
-    count, version = struct.unpack("<II", head) if len(head) == 8 else (None, None)
     facts = {"blobs": count, "storage_version": version}
     return FileReport(
         file.name, "coreml_weights", file.size, tuple(tensors), facts, problems, modified=file.modified,
         allocated=file.blocks,
     )  # fmt: skip
+
+
+def _silent(file: RegularFile, tensors: list[Tensor]) -> tuple[Problem, ...]:
+    """Blobs over one another, and bytes after the last, which is padded to 64."""
+    held = [(item.offset, item.nbytes, item.name) for item in tensors if item.offset is not None]
+    end = -(-max((first + count for first, count, _ in held), default=file.size) // _ALIGNED) * _ALIGNED
+    over = overlap_problems(file.name, overlapping(held))
+    return (*over, *trailing_problems(file.name, file.size, end))
 
 
 def _blob(file: RegularFile, constant: Constant) -> tuple[int | None, str]:

@@ -9,6 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.dcp_pieces import MAX_LOOKED_AT, Piece, damaged, uncovered
+from tui.core.formats.extents import trailing_problems
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source
@@ -64,7 +66,11 @@ def read(file: RegularFile) -> FileReport:
     wanted = _wanted(fields.get("storage_data"))
     report.metadata["files"] = dict(list(wanted.items())[:1000])
     report = replace(report, tensors=tuple(tensor for tensor in tensors if tensor is not None))
-    return report.with_problems(*_missing(file, wanted))
+    problems = _missing(file, wanted) + _whole(file.name, fields.get("state_dict_metadata"))
+    problems += trailing_problems(file.name, file.size, machine.trace.end)
+    if not any(problem.code == "shard-name-escapes" for problem in problems):
+        problems += damaged(file, _pieces(fields.get("storage_data")))
+    return report.with_problems(*problems)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -96,6 +102,36 @@ def _dtype(properties: Any) -> str:
     while isinstance(first, tuple) and first:
         first = first[0]
     return TORCH_DTYPES.get(first.name, first.name) if isinstance(first, Global) else "unknown"
+
+
+def _whole(file: str, described: Any) -> list[Problem]:
+    """Tensors whose pieces are not as many elements as they have."""
+    rows = []
+    for key, value in _pairs(described):
+        tensor = _tensor(file, key, value)
+        chunks = _fields(value).get("chunks")
+        if tensor is not None and isinstance(chunks, list):
+            sizes = [size for chunk in chunks if (size := _size(_fields(chunk).get("sizes"))) is not None]
+            rows.append((tensor.name, tensor.shape, bytes_of(tensor.dtype, tensor.shape), sizes))
+    return uncovered(file, rows)
+
+
+def _size(value: Any) -> tuple[int, ...] | None:
+    """A `torch.Size`, `None` where it is none."""
+    plain = isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
+    return value if plain else None
+
+
+def _pieces(storage: Any) -> list[Piece]:
+    """Every piece that the metadata place, as many as are looked at."""
+    out: list[Piece] = []
+    for key, value in _pairs(storage)[:MAX_LOOKED_AT]:
+        fields = _fields(value)
+        path, offset, length = fields.get("relative_path"), fields.get("offset"), fields.get("length")
+        if isinstance(path, str) and type(offset) is int and type(length) is int and offset >= 0:
+            name = str(_fields(key).get("fqn", "(no name)"))
+            out.append(Piece(path, offset, length, name, not fields.get("transform_descriptors")))
+    return out
 
 
 def _wanted(storage: Any) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.formats.cursor import Cursor, CutShort, Damaged, too_many
+from tui.core.formats.extents import trailing_problems
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
 from tui.core.text import bytes_size
@@ -23,6 +24,10 @@ _ARGUMENTS = ("dim", "ws", "epoch", "minCount", "neg", "wordNgrams", "loss", "mo
 _MODELS = {1: "cbow", 2: "skipgram", 3: "supervised"}
 
 
+class _Unnoticed(CutShort):
+    """A matrix ends early: fastText reads what there is of it, and zeros."""
+
+
 def matches(head: bytes, name: str, size: int) -> bool:
     """Whether the file begins with fastText's magic."""
     return head[:4] == _MAGIC
@@ -34,13 +39,18 @@ def read(file: RegularFile) -> FileReport:
     tensors: list[Tensor] = []
     problems: tuple[Problem, ...] = ()
     try:
-        _walk(Cursor(file, 4), file.name, metadata, tensors)
+        cursor = Cursor(file, 4)
+        _walk(cursor, file.name, metadata, tensors)
+        if not metadata["quantized"]:
+            problems = tuple(trailing_problems(file.name, file.size, cursor.position))
     except CutShort as cut:
         words = f"breaks at byte {cut.offset:,}: {cut}"
         if tensors:
             words = f"{words}; {bytes_size(file.size)} are there"
         error = ("ValueError", f"{file.name} has wrong file format!") if isinstance(cut, Damaged) else None
-        problems = (Problem("fasttext-damaged", words, file.name, cut.offset, loader_error=error),)
+        code = "fasttext-cut-unnoticed" if isinstance(cut, _Unnoticed) else "fasttext-damaged"
+        fatal = code == "fasttext-damaged"
+        problems = (Problem(code, words, file.name, cut.offset, fatal, loader_error=error),)
     return FileReport(
         file.name,
         "fasttext",
@@ -73,9 +83,9 @@ def _walk(cursor: Cursor, file: str, metadata: dict[str, Any], tensors: list[Ten
     metadata["quantized"] = quantized
     if quantized:
         return
-    tensors.append(_matrix(cursor, "input", file))
+    _matrix(cursor, "input", file, tensors)
     if not cursor.number("?"):
-        tensors.append(_matrix(cursor, "output", file))
+        _matrix(cursor, "output", file, tensors)
 
 
 def _entry(cursor: Cursor) -> None:
@@ -95,10 +105,13 @@ def _entry(cursor: Cursor) -> None:
             raise Damaged("a word of more than a MiB", cursor.position)
 
 
-def _matrix(cursor: Cursor, name: str, file: str) -> Tensor:
+def _matrix(cursor: Cursor, name: str, file: str, tensors: list[Tensor]) -> None:
     rows, columns = cursor.numbers("q", 2)
     if rows < 0 or columns < 0:
         raise Damaged(f"a matrix of {rows:,} times {columns:,}", cursor.position - 16)
     place, size = cursor.position, rows * columns * struct.calcsize("f")
+    tensors.append(Tensor(name, "F32", (rows, columns), size, file, place))
+    if size > cursor.remaining:
+        cause = too_many(size, "bytes", cursor)
+        raise cause if isinstance(cause, Damaged) else _Unnoticed(str(cause), cause.offset)
     cursor.skip(size)
-    return Tensor(name, "F32", (rows, columns), size, file, place)

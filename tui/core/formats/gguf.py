@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.formats.cursor import Cursor, CutShort, Damaged, too_many
+from tui.core.formats.extents import overlap_words, overlapping
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
 from tui.core.text import bytes_size, count_of, listing, printable
@@ -52,7 +53,7 @@ _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
 _ELEMENTS = {0: "u8", 1: "i8", 2: "u16", 3: "i16", 4: "u32", 5: "i32", 6: "f32", 7: "bool", 8: "string", 9: "array",
              10: "u64", 11: "i64", 12: "f64"}  # fmt: skip
-_SPLIT = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
+SPLIT = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 
 @dataclass
@@ -67,6 +68,9 @@ class _Header:
     version: int = 0
     alignment: int = 32
     count: int = 0
+    last: bool = False
+    """Whether the last pair is being read, and no tensor follows it."""
+
     start: int = 0
     """Where the data begins; 0 while the header is not read to its end."""
 
@@ -90,8 +94,7 @@ def read(file: RegularFile) -> FileReport:
         read = count_of(len(header.metadata), "metadata entry", "metadata entries")
         read += f" and {len(header.rows):,} of {count_of(header.count, 'tensor')}"
         words = f"the header breaks at byte {cut.offset:,}: {cut}; {read} could be read"
-        code = "gguf-invalid-header" if isinstance(cut, Damaged) else "gguf-truncated"
-        header.problems.append(Problem(code, words, file.name, cut.offset, loader_error=_cut_words(cut)))
+        header.problems.append(_cut_problem(file, header, cut, words))
     tensors = _tensors(file, header)
     return FileReport(
         file.name,
@@ -105,15 +108,25 @@ def read(file: RegularFile) -> FileReport:
     )
 
 
+class Unseen(CutShort):
+    """Bytes of a value that are not there and that the official reader (gguf 0.19) does not ask for by index."""
+
+
+def _unseen(cut: CutShort) -> Unseen:
+    return Unseen(str(cut), cut.offset)
+
+
 class Endless(Damaged):
     """Elements beyond the file that the official reader (gguf 0.19) looks for one by one, without an error."""
 
 
-def _cut_words(cut: CutShort) -> tuple[str, str] | None:
-    """What the official reader says where the header ends early: it indexes an empty array, unless it never ends."""
-    if isinstance(cut, Endless):
-        return None
-    return ("IndexError", "index 0 is out of bounds for axis 0 with size 0")
+def _cut_problem(file: RegularFile, header: _Header, cut: CutShort, words: str) -> Problem:
+    """The end of a header that breaks; the official reader indexes an empty array there, unless nothing follows."""
+    if isinstance(cut, Unseen) and header.last and header.version in (2, 3):
+        return Problem("gguf-cut-unnoticed", words, file.name, cut.offset, fatal=False)
+    code = "gguf-invalid-header" if isinstance(cut, Damaged) else "gguf-truncated"
+    error = ("IndexError", "index 0 is out of bounds for axis 0 with size 0")
+    return Problem(code, words, file.name, cut.offset, loader_error=None if isinstance(cut, Endless) else error)
 
 
 def _walk(file: RegularFile, cursor: Cursor, header: _Header) -> None:
@@ -136,7 +149,8 @@ def _walk(file: RegularFile, cursor: Cursor, header: _Header) -> None:
     header.count = cursor.number(wide)
     keys = cursor.number(wide)
     _check_counts(cursor, header.count, keys)
-    for _ in range(keys):
+    for number in range(keys):
+        header.last = header.count == 0 and number == keys - 1
         _pair(file, cursor, header, wide)
     _alignment(file, header)
     for _ in range(header.count):
@@ -163,6 +177,16 @@ def _text(cursor: Cursor, wide: str) -> str:
     return text if length <= MAX_TEXT else f"{text} … ({length:,} bytes)"
 
 
+def _last_text(cursor: Cursor, wide: str) -> str:
+    """A string after which the official reader looks for nothing of the same value."""
+    at = cursor.position
+    try:
+        return _text(cursor, wide)
+    except CutShort as cut:
+        whole = cut.offset - at == (4 if wide == "I" else 8)
+        raise (_unseen(cut) if whole else cut) from None
+
+
 def _pair(file: RegularFile, cursor: Cursor, header: _Header, wide: str) -> None:
     """One key with its value."""
     at = cursor.position
@@ -182,11 +206,13 @@ def _pair(file: RegularFile, cursor: Cursor, header: _Header, wide: str) -> None
 
 def _value(cursor: Cursor, kind: int, wide: str) -> Any:
     if kind in _SCALARS:
+        if cursor.remaining == 0:
+            raise _unseen(too_many(_SIZES[kind], "bytes", cursor))
         if kind == 7:
             return cursor.number("B") != 0
         return cursor.number(_SCALARS[kind])
     if kind == _STRING:
-        return _text(cursor, wide)
+        return _last_text(cursor, wide)
     if kind == _ARRAY:
         return _array(cursor, wide)
     raise Damaged(f"a metadata value of type {kind}, which no version has", cursor.position - 4)
@@ -203,6 +229,8 @@ def _array(cursor: Cursor, wide: str) -> Any:
         cause = too_many(count, "elements of an array", cursor)
         if kind in _SIZES and count > _LOOPED:
             raise Endless(f"{cause}; gguf's own reader looks for each of them and does not come back", cause.offset)
+        if kind in _SIZES and cursor.remaining % least == 0:
+            raise _unseen(cause)
         raise cause
     if kind in _SIZES:
         kept = [cursor.number(_SCALARS[kind] if kind != 7 else "B") for _ in range(min(count, _SHOWN))]
@@ -216,9 +244,12 @@ def _array(cursor: Cursor, wide: str) -> Any:
 
 def _strings(cursor: Cursor, count: int, wide: str) -> list[str]:
     """The first strings of an array; the rest are stepped over."""
-    kept = [_text(cursor, wide)[:256] for _ in range(min(count, _SHOWN))]
-    for _ in range(count - len(kept)):
+    kept = [_text(cursor, wide)[:256] for _ in range(min(count, _SHOWN, max(count - 1, 0)))]
+    for _ in range(count - len(kept) - 1):
         cursor.skip(cursor.number(wide))
+    if count:
+        last = _last_text(cursor, wide)
+        kept += [last[:256]] if len(kept) < _SHOWN else []
     return kept
 
 
@@ -306,14 +337,7 @@ def _places(file: RegularFile, header: _Header, extents: list[int]) -> list[Prob
         error = ("llama_model_load", f"error loading model: {said}")
         detail = f"{len(lost):,} of {count_of(len(rows), 'tensor')} incomplete: {listing(lost)}"
         problems.append(Problem("gguf-truncated", words, file.name, file.size, loader_error=error, detail=(detail,)))
-    odd = [row[0] for row in rows if row[3] % header.alignment]
-    if odd:
-        words = f"{count_of(len(odd), 'tensor')} off the alignment of {header.alignment}: {listing(odd)}"
-        problems.append(Problem("gguf-invalid-header", words, file.name, header.start))
-    over = _overlapping(rows, extents)
-    if over:
-        words = f"{count_of(len(over), 'tensor')} overlap the one before: {listing(over)}"
-        problems.append(Problem("gguf-invalid-header", words, file.name, header.start))
+    problems += _offsets(file, header, extents)
     last = -(-max(ends, default=header.start) // header.alignment) * header.alignment
     if not lost and last < file.size:
         words = f"{count_of(file.size - last, 'byte')} after the last tensor ends at {last:,}"
@@ -321,16 +345,31 @@ def _places(file: RegularFile, header: _Header, extents: list[int]) -> list[Prob
     return problems
 
 
-def _overlapping(rows: list[tuple[str, tuple[int, ...], int, int]], extents: list[int]) -> list[str]:
-    """Tensors that begin before their predecessor ends."""
-    placed = sorted((row[3], extent, row[0]) for row, extent in zip(rows, extents, strict=True) if extent)
-    out: list[str] = []
-    end = 0
-    for offset, extent, name in placed:
-        if offset < end:
-            out.append(name)
-        end = max(end, offset + extent)
-    return out
+def _offsets(file: RegularFile, header: _Header, extents: list[int]) -> list[Problem]:
+    """Tensors that do not follow one another: the gguf package reads them where they are, llama.cpp refuses the file.
+
+    Mirrors `gguf_init_from_reader` of llama.cpp (`ggml/src/gguf.cpp`, commit 067d44f): each offset is the padded sum of
+    the sizes before it.
+    """
+    expected = 0
+    for (name, _, kind, offset), extent in zip(header.rows, extents, strict=True):
+        if kind not in TYPES:
+            return []
+        if offset != expected:
+            said = f"tensor '{printable(name, 80)}' has offset {offset}, expected {expected}"
+            break
+        expected += -(-extent // header.alignment) * header.alignment
+    else:
+        return []
+    over = overlapping((row[3], extent, row[0]) for row, extent in zip(header.rows, extents, strict=True))
+    odd = [row[0] for row in header.rows if row[3] % header.alignment]
+    words = "the tensors do not follow one another"
+    if over:
+        words = overlap_words(over)
+    elif odd:
+        words = f"{count_of(len(odd), 'tensor')} off the alignment of {header.alignment}: {listing(odd)}"
+    lines = (said, f"llama.cpp says: gguf_init_from_file: {said}; the gguf package reads them and says nothing")
+    return [Problem("gguf-tensor-places", words, file.name, header.start + offset, fatal=False, detail=lines[1:])]
 
 
 def _types(file: RegularFile, header: _Header) -> list[Problem]:
@@ -354,14 +393,14 @@ def _types(file: RegularFile, header: _Header) -> list[Problem]:
 
 def _split(file: RegularFile, header: _Header) -> list[Problem]:
     """Parts of a split model that are not beside this one."""
-    match = _SPLIT.match(os.path.basename(file.name))
+    match = SPLIT.match(os.path.basename(file.name))
     count = header.metadata.get("split.count", 0)
     if match is None or type(count) is not int or count < 2:
         return []
     total = int(match["count"])
     if total != count:
         words = f"the name says {total} parts, the header {count}"
-        return [Problem("gguf-split", words, file.name)]
+        return [Problem("gguf-split-mixed", words, file.name, fatal=False)]
     parent = file.path.parent
     names = (f"{match['stem']}-{number:05}-of-{total:05}.gguf" for number in range(1, total + 1))
     missing = [name for name in names if not os.path.lexists(parent / name)]

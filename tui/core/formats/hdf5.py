@@ -240,9 +240,14 @@ class Reader:
         layout, offset, stored = header.layout or ("", None, None)
         if header.external:
             layout, offset = "external", None
+        shape = header.shape or ()
         if offset is not None:
             offset += self.base
-        self.content.datasets.append(Dataset(path, dtype, header.shape or (), layout, offset, stored, address))
+            if offset + prod(shape) * dtype.size > self.source.size:
+                needed = offset + prod(shape) * dtype.size
+                words = f"{path}: its {list(shape)} elements of {dtype.size} bytes reach to {needed:,}"
+                self.content.damage.append((offset, f"{words} of the file's {self.source.size:,} bytes"))
+        self.content.datasets.append(Dataset(path, dtype, shape, layout, offset, stored, address))
 
     def _members(self, header: _Header) -> Iterator[tuple[str, str, Any]]:
         """(name, `hard`/`soft`/`external`, address or target) of a group."""

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, RegularFile
+from tui.core.formats.extents import overlap_problems, overlapping, trailing_problems
 from tui.core.formats.hdf5 import SIGNATURE, Content, Dataset, Reader
 from tui.core.formats.hdf5_messages import Datatype, Hdf5Error
 from tui.core.formats.keras_layers import KNOWN
-from tui.core.formats.recognised import hdf5_cut
-from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, list_members, read_member
+from tui.core.formats.recognised import hdf5_cut, hdf5_end
+from tui.core.formats.zip_directory import (
+    Member,
+    ZipBroken,
+    archive_end,
+    data_offset,
+    list_members,
+    overlaps,
+    read_member,
+)
 from tui.core.json_text import parse
 from tui.core.problems import Problem
 from tui.core.tensors import Tensor
@@ -63,9 +72,15 @@ def _read_hdf5(file: RegularFile) -> FileReport:
         return report.with_problems(problem.problem)
     metadata = _metadata(content)
     return FileReport(
-        file.name, "hdf5", file.size, _tensors(content, file.name, 0), metadata, _problems(content, file.name),
-        modified=file.modified, allocated=file.blocks,
+        file.name, "hdf5", file.size, _tensors(content, file.name, 0), metadata,
+        (*_problems(content, file.name), *_after(file)), modified=file.modified, allocated=file.blocks,
     )  # fmt: skip
+
+
+def _after(file: RegularFile) -> tuple[Problem, ...]:
+    """Bytes beyond the end that the superblock gives."""
+    end = hdf5_end(file.head(96))
+    return tuple(trailing_problems(file.name, file.size, end)) if end else ()
 
 
 def _damaged(name: str, offset: int, message: str) -> Problem:
@@ -75,6 +90,8 @@ def _damaged(name: str, offset: int, message: str) -> Problem:
 def _problems(content: Content, name: str) -> tuple[Problem, ...]:
     """What of an HDF5 file leads out of it, could not be read, or is damaged."""
     out = [_damaged(name, *content.damage[0])] if content.damage else []
+    placed = [(data.offset, data.nbytes, data.name) for data in content.datasets if data.offset is not None]
+    out += overlap_problems(name, overlapping(placed, shared=False))
     outside = [data.name for data in content.datasets if data.layout in ("external", "virtual")]
     outside += [f"{path} → {target}" for path, target in content.links]
     if outside:
@@ -296,13 +313,15 @@ MAX_INFLATED = 256 << 20
 def _read_archive(file: RegularFile) -> FileReport:
     report = FileReport(file.name, "keras_zip", file.size, modified=file.modified, allocated=file.blocks)
     try:
-        members = {member.name: member for member in list_members(file)}
+        listed = list_members(file)
+        members = {member.name: member for member in listed}
     except ZipBroken as error:
         words = f"File not found: filepath={file.path}. Please ensure the file is an accessible `.keras` zip file."
         problem = Problem("keras-archive-damaged", str(error), file.name, file.size, loader_error=("ValueError", words))
         return report.with_problems(problem)
     metadata: dict[str, Any] = {"form": "model", "written_by": "keras 3", "members": list(members)[:100]}
-    problems: list[Problem] = []
+    problems = [_broken(file, f"{name} begins before another member ends") for *_, name in overlaps(listed)[:1]]
+    problems += trailing_problems(file.name, file.size, archive_end(file))
     for name in ("metadata.json", "config.json"):
         value = _member_json(file, members, name, problems)
         if name == "metadata.json" and isinstance(value, dict):
@@ -325,7 +344,7 @@ def _member_json(file: RegularFile, members: dict[str, Member], name: str, probl
         problems.append(_broken(file, f"holds no {name}"))
         return None
     try:
-        document = parse(read_member(file, member, MAX_CONFIG))
+        document = parse(read_member(file, member, MAX_CONFIG, named=True))
     except (ZipBroken, FileProblem) as error:
         problems.append(_broken(file, str(error)))
         return None
@@ -335,6 +354,8 @@ def _member_json(file: RegularFile, members: dict[str, Member], name: str, probl
 
 
 def _broken(file: RegularFile, words: str) -> Problem:
+    if words.startswith(("metadata.json", "holds no metadata.json")):  # Keras 3.15 does not open it
+        return Problem("keras-metadata", words, file.name, fatal=False)
     return Problem("keras-archive-damaged", words, file.name, loader_error=("ValueError", ""))
 
 
@@ -344,13 +365,13 @@ def _archive_weights(file: RegularFile, members: dict[str, Member]) -> tuple[tup
     if member is None:
         return (), [_broken(file, "holds no model.weights.h5")]
     try:
-        base = data_offset(file, member) if member.method == 0 else 0
+        base = data_offset(file, member, named=True) if member.method == 0 else 0
         if member.method == 0 and base + member.size > file.size:
             return (), [_broken(file, "its weights reach beyond the end of the file")]
         inside = (
             _Stored(file, base, member.size)
             if member.method == 0
-            else _Inflated(read_member(file, member, MAX_INFLATED))
+            else _Inflated(read_member(file, member, MAX_INFLATED, named=True))
         )
         content = Reader(inside).run()
     except (ZipBroken, FileProblem) as error:

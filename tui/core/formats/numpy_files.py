@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 from tui.core.checkpoint import FileReport, PickleReport
 from tui.core.files import FileProblem
 from tui.core.formats.cursor import Cursor, CutShort
+from tui.core.formats.extents import overlap_words, trailing_problems
 from tui.core.formats.numpy_dtypes import BadHeader, dtype_of
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found
-from tui.core.formats.zip_directory import Member, ZipBroken, data_offset, read_member, read_start
+from tui.core.formats.zip_directory import (
+    Member,
+    ZipBroken,
+    archive_end,
+    data_offset,
+    overlaps,
+    read_member,
+    read_start,
+)
 from tui.core.problems import Problem
 from tui.core.record import Record
 from tui.core.tensors import Tensor
@@ -121,12 +130,18 @@ def read_zip(file: RegularFile, members: list[Member]) -> FileReport:
     if len({member.name for member in members}) < len(members):
         words = "two members of the archive share a name"
         report.problems.append(Problem("zip-duplicate-member", words, file.name, fatal=False))
+    over = overlaps(members)
+    if over:
+        words = overlap_words(over, "member")
+        error = ("BadZipFile", f"Overlapped entries: {printable(over[0][2], 80)!r} (possible zip bomb)")
+        report.problems.append(Problem("zip-record-corrupt", words, file.name, over[0][0], loader_error=error))
+    report.problems += trailing_problems(file.name, file.size, archive_end(file))
     return report.finish("npz")
 
 
 def _member(report: _Report, file: RegularFile, member: Member, name: str) -> None:
     """One array of an archive: its header, and for objects their pickle."""
-    start = read_start(file, member, MAX_HEADER + 16)
+    start = read_start(file, member, MAX_HEADER + 16, named=True)
     if start[:6] != MAGIC:
         raise BadHeader("does not begin as an array does")
     header = parse_header(Cursor(None, data=start))

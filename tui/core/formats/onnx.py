@@ -17,6 +17,7 @@ import msgspec
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem
+from tui.core.formats.extents import Extent, overlap_problems, overlapping
 from tui.core.formats.onnx_tensors import TYPES, PlainTensors
 from tui.core.formats.onnx_wire import MAX_TEXT, Message, Walk
 from tui.core.formats.protobuf import Source, WireError
@@ -53,6 +54,13 @@ class _External:
     tensors: list[str] = field(default_factory=list)
     end: int = 0
     """The byte up to which they reach."""
+
+    extents: list[Extent] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """Lengths that are not those of the shapes."""
+
+    refused: tuple[str, str] | None = None
+    """The exception for a place that is no number, or a negative one."""
 
 
 @dataclass
@@ -164,7 +172,15 @@ class _Model:
             return
         wanted = self.external.setdefault(location, _External())
         wanted.tensors.append(name)
-        wanted.end = max(wanted.end, (offset or 0) + (nbytes if length is None else length))
+        count = nbytes if length is None else length
+        wanted.end = max(wanted.end, (offset or 0) + count)
+        wanted.extents.append((offset or 0, count, name))
+        if count != nbytes and nbytes:
+            wanted.wrong.append(f"{printable(name, 80)} has {count:,} bytes, its shape needs {nbytes:,}")
+        for key, number in (("offset", offset), ("length", length)):
+            if number is None and key in entries and wanted.refused is None:
+                said = f"External data {key} must be non-negative, got {printable(entries[key], 40)}"
+                wanted.refused = ("ValueError", f"{said} for tensor {printable(name, 80)!r}")
 
 
 def _number(text: str) -> int | None:
@@ -263,8 +279,7 @@ def _contents(file: RegularFile, model: _Model, root: Message) -> list[Problem]:
         problems.append(Problem("onnx-ir-version", words, file.name, 0, fatal=False, loader_error=error))
     for location, wanted in model.external.items():
         problem = _external_problem(file, location, wanted)
-        if problem is not None:
-            problems.append(problem)
+        problems += [problem] if problem is not None else _external_places(file, location, wanted)
     return problems
 
 
@@ -297,6 +312,8 @@ def _external_problem(file: RegularFile, location: str, wanted: _External) -> Pr
         error = ("ValidationError", f"{first} should be stored in {shown}, but it is a symbolic link.")
         words = f"{needs} lie in {shown}, which is a symbolic link: onnx refuses it"
         return Problem("onnx-external-link", words, file.name, loader_error=error, detail=(location,))
+    if wanted.refused is not None:
+        return Problem("onnx-external-truncated", wanted.refused[1], file.name, loader_error=wanted.refused)
     if status.st_size < wanted.end:
         words = f"{needs} reach to byte {wanted.end:,} of {shown}, which has {status.st_size:,}"
         said = f"exceeds available data ({status.st_size} bytes from offset 0)"
@@ -304,3 +321,15 @@ def _external_problem(file: RegularFile, location: str, wanted: _External) -> Pr
             "onnx-external-truncated", words, file.name, loader_error=("ValueError", f"External data {said}")
         )
     return None
+
+
+def _external_places(file: RegularFile, location: str, wanted: _External) -> list[Problem]:
+    """What `onnx.load` and the checker let pass: lengths that are not those of the shapes, tensors over one another."""
+    problems: list[Problem] = []
+    shown = printable(location, 120)
+    if wanted.wrong:
+        words = (
+            f"{count_of(len(wanted.wrong), 'tensor')} in {shown} whose bytes do not fit the shape: {wanted.wrong[0]}"
+        )
+        problems.append(Problem("onnx-external-size", words, file.name, fatal=False, detail=tuple(wanted.wrong[1:6])))
+    return problems + overlap_problems(location, overlapping(wanted.extents))

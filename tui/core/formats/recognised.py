@@ -86,17 +86,22 @@ def read(file: RegularFile) -> FileReport:
     return report
 
 
+def hdf5_end(head: bytes) -> int | None:
+    """The end of the file that its first 96 bytes give, `None` where they give none."""
+    offset = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8]) if len(head) >= 48 else None
+    if offset is None or len(head) < offset + 8:
+        return None
+    end = int.from_bytes(head[offset : offset + 8], "little")
+    return end if end < 1 << 63 else None
+
+
 def hdf5_cut(file: RegularFile) -> Problem | None:
     """Whether the file is shorter than its superblock's end-of-file address (HDF5 format, versions 0 to 3)."""
     head = file.head(96)
     if len(head) < 48:
         return Problem("hdf5-truncated", f"has {file.size} bytes, less than a superblock", file.name, file.size)
-    version = head[8]
-    offset = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)
-    if offset is None or len(head) < offset + 8:
-        return None
-    end = int.from_bytes(head[offset : offset + 8], "little")
-    if end <= file.size or end >= 1 << 63:
+    end = hdf5_end(head)
+    if end is None or end <= file.size:
         return None
     return Problem(
         "hdf5-truncated",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem
+from tui.core.formats.extents import overlap_problems, overlapping
 from tui.core.problems import Problem
-from tui.core.tensors import Tensor
+from tui.core.tensors import Tensor, bytes_of
 from tui.core.text import count_of, listing, printable
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ class _Buffer:
             return None
         offset = self.number("H", vtable + 4 + 2 * index)
         return table + offset if offset else None
+
+    def whole(self, table: int) -> None:
+        """That a table and its table of fields lie in the file."""
+        vtable = table - self.number("i", table)
+        size, inline = self.number("H", vtable), self.number("H", vtable + 2)
+        self.bytes(vtable, size)
+        self.bytes(table, inline)
 
     def follow(self, table: int, index: int) -> int | None:
         """Where the table, vector or text that a field refers to begins."""
@@ -118,6 +126,7 @@ def _model(buffer: _Buffer, metadata: dict[str, Any], tensors: list[Tensor], pro
     metadata["description"] = buffer.text(root, 3)
     held = _buffers(buffer, root)
     beyond: list[str] = []
+    short: list[str] = []
     activations = 0
     first, subgraphs = buffer.vector(root, 2, 4)
     for number in range(subgraphs):
@@ -133,6 +142,8 @@ def _model(buffer: _Buffer, metadata: dict[str, Any], tensors: list[Tensor], pro
                 activations += 1
                 continue
             tensors.append(tensor)
+            if tensor.nbytes < (_least(tensor) or 0):
+                short.append(f"{tensor.name} has {tensor.nbytes:,} bytes, its shape needs {_least(tensor):,}")
             if (tensor.offset or 0) + tensor.nbytes > buffer.file.size:
                 beyond.append(tensor.name)
     metadata["subgraphs"] = subgraphs
@@ -140,6 +151,38 @@ def _model(buffer: _Buffer, metadata: dict[str, Any], tensors: list[Tensor], pro
     if beyond:
         words = f"{count_of(len(beyond), 'tensor')} beyond the end of the file: {listing(beyond)}"
         problems.append(Problem("tflite-damaged", words, buffer.file.name, buffer.file.size))
+
+    if short:
+        words = f"{count_of(len(short), 'tensor')} with fewer bytes than the shape needs: {short[0]}"
+        error = ("ValueError", "required_bytes <= bytes was not true. Tensor is invalidly specified in schema.")
+        begin = next((tensor.offset for tensor in tensors if tensor.nbytes < (_least(tensor) or 0)), None)
+        problems.append(Problem("tflite-damaged", words, buffer.file.name, begin, loader_error=error))
+    over = overlapping((item.offset or 0, item.nbytes, item.name) for item in tensors)
+    problems += overlap_problems(buffer.file.name, over)
+    _visit(buffer, root, 1)
+    for number in range(subgraphs):
+        place = first + 4 * number
+        _visit(buffer, place + buffer.number("I", place), 3)
+
+
+def _least(tensor: Tensor) -> int | None:
+    """Bytes that a dense tensor needs, `None` where the dtype does not tell; packed ones are smaller than a byte."""
+    if min(tensor.shape, default=0) < 0:
+        return None
+    return bytes_of(tensor.dtype, tensor.shape)
+
+
+def _visit(buffer: _Buffer, table: int, index: int) -> None:
+    """Step over tables that list no tensors, operators among them, so that one that is not there is met."""
+    first, count = buffer.vector(table, index, 4)
+    for number in range(min(count, MAX_TENSORS)):
+        place = first + 4 * number
+        inner = place + buffer.number("I", place)
+        buffer.whole(inner)
+        for field in range(8):
+            place_of = buffer.field(inner, field)
+            if index == 3 and field in (1, 2) and place_of is not None:
+                buffer.vector(inner, field, 4)
 
 
 def _buffers(buffer: _Buffer, root: int) -> list[tuple[int, int]]:
@@ -153,7 +196,8 @@ def _buffers(buffer: _Buffer, root: int) -> list[tuple[int, int]]:
         if offset is not None and size is not None and buffer.number("Q", offset) > 1:
             out.append((buffer.number("Q", offset), buffer.number("Q", size)))
             continue
-        out.append(buffer.vector(table, 0, 1))
+        data = buffer.follow(table, 0)
+        out.append((0, 0) if data is None else (data + 4, buffer.number("I", data)))
     return out
 
 

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.extents import trailing_problems
 from tui.core.formats.joblib_files import with_side_files
 from tui.core.formats.pickles.arrays import SIDE_FILES
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import MAX_OPCODES, Machine
 from tui.core.formats.pickles.opcodes import TORCH_MAGIC
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
-from tui.core.formats.pickles.values import Mapping
+from tui.core.formats.pickles.values import Mapping, Storage
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.problems import Problem
 from tui.core.record import replace
 from tui.core.tensors import DTYPE_BITS
-from tui.core.text import bytes_size, count_of
+from tui.core.text import bytes_size, count_of, printable
 
 if TYPE_CHECKING:
     from tui.core.files import RegularFile
@@ -86,7 +87,7 @@ def read_source(report: FileReport, source: Source) -> FileReport:
         position, budget = trace.end, budget - trace.opcodes
         legacy = legacy or (len(traces) == 1 and trace.value == TORCH_MAGIC)
     if legacy:
-        return _legacy(report, traces, broken, position, source.end)
+        return _legacy(report, traces, broken, position, source)
     return _plain(report, traces, broken, position, source.end)
 
 
@@ -125,7 +126,7 @@ def _named_files(trace: Trace) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def _legacy(report: FileReport, traces: list[Trace], broken: str, position: int, size: int) -> FileReport:
+def _legacy(report: FileReport, traces: list[Trace], broken: str, position: int, source: Source) -> FileReport:
     """The five parts: magic, protocol, system, object, storage keys."""
     report = replace(report, format="torch_legacy")
     found = find_tensors(traces[3].value, report.name) if len(traces) > 3 else Found()
@@ -140,29 +141,37 @@ def _legacy(report: FileReport, traces: list[Trace], broken: str, position: int,
             loader_error=("EOFError", "Ran out of input"),
         )
         return replace(report, tensors=tuple(found.tensors), pickle=pickle, problems=(problem,))
-    placed, problems = _place(report, found, traces[4].value, position, size)
+    placed, problems = _place(report, found, traces[4].value, position, source)
     metadata = _system(traces[2].value)
     return replace(report, tensors=placed, metadata=metadata, pickle=pickle, problems=problems)
 
 
 def _place(
-    report: FileReport, found: Found, keys: Any, position: int, size: int
+    report: FileReport, found: Found, keys: Any, position: int, source: Source
 ) -> tuple[tuple[Any, ...], tuple[Problem, ...]]:
     """Offsets of the storages after the pickles: each is its element count (8 bytes), then its bytes."""
+    size = source.end
     starts: dict[str, int] = {}
+    wrong: Problem | None = None
+    end = size
     for key in keys if isinstance(keys, list) else []:
         storage = found.storages.get(str(key))
         if storage is None or storage.dtype not in DTYPE_BITS:
             break
+        wrong = wrong or _miscounted(report, storage, position, source)
         starts[storage.key] = position + 8
         position += 8 + storage.numel * DTYPE_BITS[storage.dtype] // 8
+    else:
+        end = position
     tensors = tuple(_located(tensor, starts) for tensor in found.tensors)
     if found.outside:
         words = f"{count_of(len(found.outside), 'tensor')} reach beyond their storage: {found.outside[0]}"
         error = ("RuntimeError", "Trying to resize storage that is not resizable")
         return tensors, (Problem("torch-tensor-outside-storage", words, report.name, loader_error=error),)
+    if wrong is not None:
+        return tensors, (wrong,)
     if position <= size:
-        return tensors, ()
+        return tensors, tuple(trailing_problems(report.name, size, end))
     problem = Problem(
         "torch-legacy-truncated",
         f"storages end at byte {position:,}, the file has {size:,}: {bytes_size(position - size)} are missing",
@@ -174,6 +183,19 @@ def _place(
         ),
     )
     return tensors, (problem,)
+
+
+def _miscounted(report: FileReport, storage: Storage, position: int, source: Source) -> Problem | None:
+    """A storage before whose bytes another count of elements stands than the pickle gives."""
+    data = source.at(position, 8)
+    count = int.from_bytes(data, "little", signed=True)
+    if count == storage.numel or len(data) < 8:  # the end is said of the file
+        return None
+    words = (
+        f"storage {printable(storage.key, 40)} has {count:,} elements at byte {position:,}, {storage.numel:,} are due"
+    )
+    error = ("RuntimeError", "storage has wrong byte size: expected %ld got %ld")
+    return Problem("torch-legacy-truncated", words, report.name, position, loader_error=error)
 
 
 def _located(tensor: Any, starts: dict[str, int]) -> Any:

@@ -12,12 +12,21 @@ import msgspec
 
 from tui.core.checkpoint import FileReport, PickleReport
 from tui.core.formats import numpy_files, torch_export
+from tui.core.formats.extents import overlap_problems, trailing_problems
 from tui.core.formats.pickles.judge import judge
 from tui.core.formats.pickles.machine import Machine
 from tui.core.formats.pickles.trace import PickleBroken, Source, Trace
 from tui.core.formats.pickles.walk import Found, find_tensors
 from tui.core.formats.torch_records import read_records, record_problems
-from tui.core.formats.zip_directory import LocalHeaders, Member, ZipBroken, list_members, read_member
+from tui.core.formats.zip_directory import (
+    LocalHeaders,
+    Member,
+    ZipBroken,
+    archive_end,
+    list_members,
+    overlaps,
+    read_member,
+)
 from tui.core.problems import Problem
 from tui.core.record import replace
 from tui.core.tensors import DTYPE_BITS
@@ -44,7 +53,7 @@ def read(file: RegularFile) -> FileReport:
         return report.with_problems(_unlistable(file, broken))
     records, root = _records(members)
     if torch_export.is_export(records):
-        return torch_export.read(file, report, records)
+        return torch_export.read(file, report, records).with_problems(*_silent(file, members))
     if "data.pkl" not in records:
         return _other_zip(file, report, members)
     script = "constants.pkl" in records
@@ -195,7 +204,7 @@ def _structure(file: RegularFile, members: list[Member], records: dict[str, Memb
     if len({member.name.casefold() for member in members}) < len(members):
         words = "two members of the archive share a name (torch's search ignores case)"
         problems.append(Problem("zip-duplicate-member", words, file.name, fatal=False))
-    problems += _layout(file, members)
+    problems += _layout(file, members) + _silent(file, members)
     if found.outside:
         words = f"{count_of(len(found.outside), 'tensor')} reach beyond their storage: {listing(found.outside)}"
         error = ("RuntimeError", "Trying to resize storage that is not resizable")
@@ -222,6 +231,12 @@ def _structure(file: RegularFile, members: list[Member], records: dict[str, Memb
     if beyond:
         problems.append(_corrupt(file, f"{count_of(len(beyond), 'member')} beyond the end: {listing(beyond)}", ""))
     return problems
+
+
+def _silent(file: RegularFile, members: list[Member]) -> list[Problem]:
+    """What torch's reader does not look at: records over one another, and bytes after the archive."""
+    trailing = trailing_problems(file.name, file.size, archive_end(file))
+    return overlap_problems(file.name, overlaps(members), "record") + trailing
 
 
 def _layout(file: RegularFile, members: list[Member]) -> list[Problem]:

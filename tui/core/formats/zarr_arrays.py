@@ -15,6 +15,7 @@ from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, read_small
 from tui.core.formats.numpy_dtypes import BadHeader, dtype_of
 from tui.core.formats.ocdbt import MANIFEST, Listing, read_database
+from tui.core.formats.zarr_chunks import chunk_problems
 from tui.core.json_text import parse
 from tui.core.problems import Problem
 from tui.core.record import replace
@@ -106,7 +107,9 @@ def _directories(place: Path, where: str, names: list[str]) -> FileReport | None
             continue
         file = f"{where}{name}/{header}"
         try:
-            tensors.append(_array(read_small(place / name / header, file, MAX_HEADER), name, file))
+            data = read_small(place / name / header, file, MAX_HEADER)
+            tensors.append(_array(data, name, file))
+            problems += chunk_problems(place / name, data, tensors[-1])
         except FileProblem as problem:
             problems.append(problem.problem)
         except BadHeader as bad:

@@ -11,6 +11,8 @@ import zlib
 import msgspec
 
 from tui.core.files import FileProblem, RegularFile
+from tui.core.formats.extents import Extent, overlapping
+from tui.core.text import printable
 
 MAX_ENTRIES = 200_000
 MAX_DIRECTORY = 256 << 20
@@ -66,17 +68,34 @@ def list_members(file: RegularFile) -> list[Member]:
     return members
 
 
-def _locate(file: RegularFile) -> tuple[int, int, int]:
-    """Offset, size and entry count of the central directory."""
+def _end_record(file: RegularFile) -> tuple[int, bytes]:
+    """Where the record at the archive's end lies, and its 22 bytes."""
     tail_start = max(0, file.size - (22 + 0xFFFF))
     tail = file.read(tail_start, file.size - tail_start)
     found = tail.rfind(_END)
     if found < 0 or found + 22 > len(tail):
         raise ZipBroken("no-directory", "the directory at the end of the archive is missing")
-    count, size, offset = struct.unpack_from("<HII", tail, found + 10)
+    return tail_start + found, tail[found : found + 22]
+
+
+def _locate(file: RegularFile) -> tuple[int, int, int]:
+    """Offset, size and entry count of the central directory."""
+    position, record = _end_record(file)
+    count, size, offset = struct.unpack_from("<HII", record, 10)
     if count == 0xFFFF or size == 0xFFFFFFFF or offset == 0xFFFFFFFF:
-        return _locate64(file, tail_start + found)
+        return _locate64(file, position)
     return offset, size, count
+
+
+def archive_end(file: RegularFile) -> int:
+    """The first byte after the archive, its comment included."""
+    position, record = _end_record(file)
+    return position + 22 + int.from_bytes(record[20:], "little")
+
+
+def overlaps(members: list[Member]) -> list[Extent]:
+    """Members that begin before another one ends: each has a header of 30 bytes at least, then its content."""
+    return overlapping(((item.header, _LOCAL + item.compressed, item.name) for item in members), shared=False)
 
 
 def _locate64(file: RegularFile, end: int) -> tuple[int, int, int]:
@@ -130,8 +149,11 @@ class LocalHeaders:
         self._page = b""
         self._base = 0
 
-    def data_offset(self, member: Member) -> int:
-        """Where a member's bytes begin; `ZipBroken` where its local header is no such thing."""
+    def data_offset(self, member: Member, *, named: bool = False) -> int:
+        """Where a member's bytes begin; `ZipBroken` where its local header is no such thing.
+
+        `named` asks for the directory's name in it too, as Python's zipfile does and torch does not.
+        """
         at = member.header - self._base
         if not 0 <= at <= len(self._page) - _LOCAL:
             self._turn(member)
@@ -139,6 +161,11 @@ class LocalHeaders:
         if self._page[at : at + 4] != b"PK\x03\x04":
             raise ZipBroken("corrupt", f"{member.name}: no local header at {member.header:,}")
         name_length, extra_length = _LENGTHS(self._page, at + 26)
+        if named:
+            name = self._file.read(member.header + _LOCAL, name_length).decode("utf-8", "backslashreplace")
+            if name != member.name:
+                words = f"the directory's {member.name} leads to the header of {name}"
+                raise ZipBroken("corrupt", printable(words, 200))
         return member.header + _LOCAL + int(name_length) + int(extra_length)
 
     def _turn(self, member: Member) -> None:
@@ -151,14 +178,14 @@ class LocalHeaders:
         self._base = member.header
 
 
-def data_offset(file: RegularFile, member: Member) -> int:
-    """Where one member's bytes begin; `ZipBroken` where its local header is no such thing."""
-    return LocalHeaders(file).data_offset(member)
+def data_offset(file: RegularFile, member: Member, *, named: bool = False) -> int:
+    """The same for one member."""
+    return LocalHeaders(file).data_offset(member, named=named)
 
 
-def read_member(file: RegularFile, member: Member, limit: int) -> bytes:
+def read_member(file: RegularFile, member: Member, limit: int, *, named: bool = False) -> bytes:
     """A member's content, stored or deflated, at most `limit` bytes; `ZipBroken` otherwise."""
-    start = data_offset(file, member)
+    start = data_offset(file, member, named=named)
     if member.size > limit:
         raise ZipBroken("corrupt", f"{member.name}: {member.size:,} bytes, at most {limit:,} are read")
     if start + member.compressed > file.size:
@@ -178,9 +205,9 @@ def read_member(file: RegularFile, member: Member, limit: int) -> bytes:
     return data
 
 
-def read_start(file: RegularFile, member: Member, count: int) -> bytes:
+def read_start(file: RegularFile, member: Member, count: int, *, named: bool = False) -> bytes:
     """At most the first `count` bytes of a member's content, whatever its size."""
-    start = data_offset(file, member)
+    start = data_offset(file, member, named=named)
     stored = min(member.compressed, file.size - start, count + 1024)
     if stored < 0:
         raise ZipBroken("corrupt", f"{member.name}: reaches beyond the end of the file")

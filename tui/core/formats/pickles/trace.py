@@ -89,6 +89,16 @@ class Source:
         self.base = 0
         self.end = end if end is not None else (file.size if file is not None else len(data))
 
+    def at(self, position: int, count: int) -> bytes:
+        """At most `count` bytes from `position`, which leave the window where it is."""
+        count = max(min(count, self.end - position), 0)
+        if self._file is None:
+            return self.data[position : position + count]
+        try:
+            return self._file.read(position, count)
+        except FileProblem:
+            return b""
+
     def window(self, position: int, count: int) -> None:
         """Make `count` bytes from `position` available, or raise `PickleBroken`."""
         if position + count > self.end or self._file is None:

@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
+from tui.core.formats.extents import Extent, overlap_problems, overlapping
 from tui.core.formats.protobuf import VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import dtypes
 from tui.core.formats.tensorflow.entries import Entries, Entry
@@ -188,13 +189,27 @@ def _entry_problems(file: RegularFile, index: Index) -> tuple[Problem, ...]:
         if prod(entry.shape) * sizes.get(entry.dtype, 0) != entry.size and not entry.slices and entry.dtype in sizes
     ]
     if not bad:
-        return ()
+        return _overlaps(file, index)
     return (
         Problem(
             "tensorflow-index-damaged", f"{count_of(len(bad), 'entry', 'entries')} do not fit their shapes", file.name,
             detail=tuple(bad[:5]), loader_error=("DataLossError", "Invalid size in bundle entry"),
         ),
     )  # fmt: skip
+
+
+def _overlaps(file: RegularFile, index: Index) -> tuple[Problem, ...]:
+    """Entries over one another in a shard, of which TensorFlow says nothing."""
+    shards: dict[int, list[Extent]] = {}
+    for name, entry in (*index.entries.items(), *index.slices):
+        if not entry.slices:
+            shards.setdefault(entry.shard, []).append((entry.offset, entry.size, name))
+    prefix = file.name.removesuffix(".index")
+    return tuple(
+        problem
+        for shard, extents in sorted(shards.items())
+        for problem in overlap_problems(shard_name(prefix, shard, index.shards), overlapping(extents, shared=False))
+    )
 
 
 def ends_of(report: FileReport) -> dict[str, tuple[int, list[Tensor]]]:

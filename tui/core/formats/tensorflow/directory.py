@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.core.checkpoint import FileReport
 from tui.core.files import FileProblem, open_regular, read_small
+from tui.core.formats.extents import trailing_problems
 from tui.core.formats.protobuf import VARINT, Source, WireError, fields
 from tui.core.formats.tensorflow import bundle, saved_model, v1_checkpoint
 from tui.core.formats.tensorflow.names import SHARD, Parts, prefixes, v1_names
@@ -198,7 +199,7 @@ def _measured(root: Path, name: str, needed: int | None, tensors: list[Any]) -> 
             return report.with_problems(Problem("lfs-pointer-pickle", words, name, 0, loader_error=error))
         if needed is not None and file.size < needed:
             return report.with_problems(bundle.short_shard(name, file.size, needed, tensors))
-        return report
+        return report.with_problems(*trailing_problems(name, file.size, needed)) if needed is not None else report
 
     return _opened(root / name, name, read)
 
