@@ -88,3 +88,22 @@ def test_small_helpers() -> None:
 def test_a_short_key_keeps_its_number_and_its_end(name: str, width: int, shown: str) -> None:
     assert short_key(name, width) == shown
     assert len(shown) <= width
+
+
+_TOKENS = st.sampled_from(
+    [*'{}[],:"\\ \t\n-+.eE0123456789', "true", "false", "null", "NaN", "Infinity", '"a"', "1e400", "-0", "\\ud800",
+     "\\u0041", "é", "\x00", "\x7f", "18446744073709551616", '{"a":1}', "[1]"]
+)  # fmt: skip
+
+
+@given(st.lists(_TOKENS, max_size=12))
+def test_json_is_read_as_the_standard_library_reads_it(tokens: list[str]) -> None:
+    text = "".join(tokens)
+    document = parse(text.encode())
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        assert document.error is not None
+    else:
+        assert document.error is None
+        assert repr(document.value) == repr(value)

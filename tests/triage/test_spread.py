@@ -72,11 +72,11 @@ def test_what_a_process_that_dies_did_not_answer_is_read_here(
 ) -> None:
     here, real, asked = os.getpid(), from_files, []
 
-    def dying(*given: Any) -> Any:
+    def dying(*given: Any, **more: Any) -> Any:
         asked.append(given)
         if os.getpid() != here and len(asked) > kept:
             os._exit(9)
-        return real(*given)
+        return real(*given, **more)
 
     monkeypatch.setattr(spread, "from_files", dying)
     monkeypatch.setattr(spread, "_BATCH", 1)

@@ -79,9 +79,9 @@ def is_weight_name(name: str) -> bool:
 
 def is_checkpoint_directory(names: frozenset[str], directories: frozenset[str] = frozenset()) -> bool:
     """Whether the files and directories in a directory make it one checkpoint rather than a folder of several."""
-    if marks_directory(names, directories):
+    if not names.isdisjoint(LOADER_NAMES) or marks_directory(names, directories):
         return True
-    if any(name in names for name in LOADER_NAMES) or any(_SHARD.match(name) for name in names):
+    if any(_SHARD.match(name) for name in names):
         return True
     if names & {"adapter_config.json", "model_index.json", "modules.json", "saved_model.pb", "saved_model.pbtxt"}:
         return True

@@ -42,9 +42,20 @@ class JsonDocument(Record, frozen=True):
 
 
 def parse(data: bytes) -> JsonDocument:
-    """`data` as JSON the way `json.load` reads it, never raising; at most `MAX_JSON_BYTES`."""
+    """`data` as JSON the way `json.load` reads it, never raising; at most `MAX_JSON_BYTES`.
+
+    msgspec is asked first: it is three times as fast, and what it accepts it reads as `json` does.
+    """
     if len(data) > MAX_JSON_BYTES:
         return JsonDocument(error=JsonError(f"larger than {MAX_JSON_BYTES >> 20} MiB: not read"))
+    try:
+        return JsonDocument(value=msgspec.json.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
+        return _parse_slowly(data)
+
+
+def _parse_slowly(data: bytes) -> JsonDocument:
+    """The same by `json` itself, which also reads NaN, infinities and half surrogate pairs, and says what is wrong."""
     constants = _NotFinite()
     try:
         text = data.decode("utf-8")

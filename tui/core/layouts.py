@@ -31,6 +31,13 @@ _DISTCP = re.compile(r"^__(\d+)_\d+\.distcp$")
 _RANKED = re.compile(r"^(?:pytorch_)?(?:model|optim|optimizer)_world_size_(\d+)_rank_(\d+)\.pt$")
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 _TFJS = re.compile(r"^group\d+-shard\d+of\d+(\.bin)?$")
+_PLAIN_NAMES = frozenset({
+    "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "README.md", "LICENSE", ".gitattributes",
+})  # fmt: skip
+"""What most models consist of: a directory that holds nothing else has no layout of its own."""
+
 _TRAINING_STATE = frozenset({"optimizer.pt", "scheduler.pt", "rng_state.pth"})
 """What transformers' Trainer writes between the weights and `trainer_state.json` (`Trainer._save_checkpoint` 5.23)."""
 
@@ -78,6 +85,8 @@ def read_layout(
     directories: frozenset[str] | None = None,
 ) -> Layout | None:
     """The first layout that the directory has, `None` where it has none of these; `directories` saves listing it."""
+    if directories is not None and not directories and names <= _PLAIN_NAMES and not _is_step(root):
+        return None
     below = _directories(root) if directories is None else sorted(directories)[:MAX_PARTS]
     entries = Entries(root, names, below, documents)
     for read in _LAYOUTS:
@@ -85,6 +94,11 @@ def read_layout(
         if layout is not None:
             return layout
     return None
+
+
+def _is_step(root: Path) -> bool:
+    """Whether a directory is named as a step of the Trainer; `.` has the name of what it stands for."""
+    return _CHECKPOINT.match(root.name or root.absolute().name) is not None
 
 
 def _is_directory(path: Path) -> bool:

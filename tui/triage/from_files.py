@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.evidence import Evidence
-from tui.core.estimate import estimate
+from tui.core.estimate import estimate, has_room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,14 +18,17 @@ _LARGE = 2_000
 """Tensors of a checkpoint whose estimate takes longer than a screen may wait."""
 
 
-def from_files(checkpoint: Checkpoint, options: Options, machine: Available) -> Evidence:
-    """The checkpoint, what lies beside it, and what loading it would take of this machine."""
+def from_files(checkpoint: Checkpoint, options: Options, machine: Available, *, weighed: bool = True) -> Evidence:
+    """The checkpoint, what lies beside it, and what loading it would take of this machine.
+
+    Without `weighed` the estimate is left out where there is room beyond doubt.
+    """
     return Evidence(
         checkpoint=checkpoint,
         base=_base(checkpoint) if checkpoint.kind == "adapter" else None,
         tokenizer=_tokenizer(options.tokenizer) if options.tokenizer is not None else None,
         available=machine,
-        estimate=estimate(checkpoint, machine),
+        estimate=estimate(checkpoint, machine) if weighed or not has_room(checkpoint, machine) else None,
         expected=options.expected,
         call=options.call,
     )

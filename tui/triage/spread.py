@@ -79,7 +79,7 @@ def _judge(
     """Those rows, one after the other."""
 
     for index in indexes:
-        put((index, triage_of(from_files(rows[index].read(), options, machine)).summary))
+        put((index, triage_of(from_files(rows[index].read(), options, machine, weighed=False)).summary))
 
 
 class _Processes:

@@ -20,6 +20,7 @@ from tui.core.estimate.model import (
     Place,
     Scenario,
 )
+from tui.core.estimate.room import has_room
 from tui.core.estimate.weights import target_dtype
 from tui.core.estimate.whole import estimate
 
@@ -36,6 +37,7 @@ __all__ = [
     "Place",
     "Scenario",
     "estimate",
+    "has_room",
     "target_dtype",
     "to_json",
 ]

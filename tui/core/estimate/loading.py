@@ -62,7 +62,7 @@ def load_of(checkpoint: Checkpoint, weights: Weights) -> Load:
         formats = {file.format for file in checkpoint.weight_files}
         if formats & {"torch_legacy", "pickle"}:
             return _legacy(weights)
-        return _mapped(weights, _positions(checkpoint))
+        return _mapped(weights, positions(checkpoint))
     if checkpoint.kind in _WHOLE:
         stored = checkpoint.tensor_bytes
         return Load("read whole by torch.load", stored, stored, low=OVERHEAD, high=OVERHEAD + stored // 100)
@@ -73,7 +73,7 @@ def load_of(checkpoint: Checkpoint, weights: Weights) -> Load:
     return Load("", reason=f"how a {checkpoint.kind} checkpoint takes memory while it loads is not modelled")
 
 
-def _positions(checkpoint: Checkpoint) -> int:
+def positions(checkpoint: Checkpoint) -> int:
     """What computing positions takes beside the weights, for the families that do it at every load."""
     config: Config = checkpoint.settings
     each = _POSITIONS.get(str(config.get("model_type")), 0)

@@ -6,6 +6,7 @@ refuses a file becomes a `Problem` that carries the library's own words.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,8 @@ class _Metadata(msgspec.Struct):
 
 
 _ENTRIES = msgspec.json.Decoder(dict[str, _Entry])
+_METADATA_FIRST = b'{"__metadata__":'
+_TEXTS = msgspec.json.Decoder(dict[str, str])
 _METADATA = msgspec.json.Decoder(_Metadata)
 
 
@@ -100,12 +103,20 @@ def read(file: RegularFile) -> FileReport:
     header = file.read(8, length)
     try:
         entries = _ENTRIES.decode(header)
-        metadata = _METADATA.decode(header).values if entries.pop("__metadata__", None) is not None else None
+        metadata = _metadata(header) if entries.pop("__metadata__", None) is not None else None
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, ValueError):
         return _read_strictly(file, header)
     if not is_plain(header, len(entries), len(metadata) if metadata is not None else None):
         return _read_strictly(file, header)
     return _assemble(file, entries, metadata or {}, length).with_problems(*_unusable_path(file))
+
+
+def _metadata(header: bytes) -> dict[str, str] | None:
+    """The free text: mostly what comes first, up to the first brace that closes."""
+    if header.startswith(_METADATA_FIRST):
+        with suppress(msgspec.MsgspecError):
+            return _TEXTS.decode(header[len(_METADATA_FIRST) : header.index(b"}") + 1])
+    return _METADATA.decode(header).values
 
 
 def _unusable_path(file: RegularFile) -> tuple[Problem, ...]:

@@ -47,7 +47,7 @@ def is_plain(header: bytes, tensors: int, metadata: int | None) -> bool:
     """
     bare = _ESCAPED.sub(b"", header) if b"\\" in header else header
     quotes = 10 * tensors + (2 + 4 * metadata if metadata is not None else 0)
-    return bare.count(b'"') == quotes and not (b"-0" in header and _NEGATIVE_ZERO.search(header))
+    return bare.count(b'"') == quotes and not (b"-" in header and b"-0" in header and _NEGATIVE_ZERO.search(header))
 
 
 def decode(header: bytes, dtypes: frozenset[str]) -> tuple[dict[str, Fields], dict[str, str]]:
