@@ -261,3 +261,19 @@ def test_a_node_is_named_in_paths_though_its_name_follows_its_graph(tmp_path: Pa
     (tmp_path / "m.onnx").write_bytes(field(1, 8) + field(7, inner + node))
     report = read_file(tmp_path / "m.onnx", "m.onnx")
     assert {tensor.name for tensor in report.tensors} == {"same", "late/sub/same"}
+
+
+def test_a_file_cut_anywhere_lists_the_tensors_that_are_whole(tmp_path: Path) -> None:
+    arrays = [_array(name, 2, size) for size, name in enumerate(("a", "b", "c"), 1)]
+    inner = _graph("inner", [_array("inside", 5)], [onnx.helper.make_node("Identity", ["x"], ["y"])])
+    branch = onnx.helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+    whole = _save(tmp_path / "whole.onnx", _model(arrays, [branch]))
+    data = (tmp_path / "whole.onnx").read_bytes()
+    ends = sorted((tensor.offset or 0) + tensor.nbytes for tensor in whole.tensors)
+    path = tmp_path / "cut.onnx"
+    for size in range(3, ends[-1] + 1):
+        path.write_bytes(data[:size])
+        report = read_file(path, path.name)
+        assert report.fatal is not None and report.fatal.code == "onnx-damaged", size
+        assert len(report.tensors) == sum(end <= size for end in ends), size
+        assert report.metadata["ir_version"] == whole.metadata["ir_version"]

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tui.core.record import Record, field, replace
-from tui.core.tensors import STATE_ROLES, Tally, Tensor, distinct, tally, without_state
+from tui.core.tensors import STATE_ROLES, Tally, Tensor, distinct, elements_of, tally, without_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -282,15 +282,15 @@ class Checkpoint(Record, frozen=True, dict=True):
 
     @cached_property
     def tally(self) -> Tally:
-        """The tensors summed up, shared storages once."""
+        """Their bytes summed up."""
         return tally(self.distinct)
 
     @cached_property
     def parameters(self) -> int:
         """Elements in the weight files, shared storages once, state of a training run not counted."""
         if STATE_ROLES.isdisjoint(self.roles):
-            return self.tally.elements
-        return tally(distinct(without_state(self.tensors))).elements
+            return elements_of(self.distinct)
+        return elements_of(distinct(without_state(self.tensors)))
 
     @property
     def tensor_bytes(self) -> int:

@@ -105,14 +105,15 @@ def distinct(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(kept)
 
 
+def elements_of(tensors: tuple[Tensor, ...]) -> int:
+    """Elements in `tensors`."""
+    return sum([prod(tensor.shape) for tensor in tensors])
+
+
 class Tally(msgspec.Struct, frozen=True):
-    """Tensors summed up, each shared storage once."""
+    """Bytes of tensors, each shared storage once."""
 
     bytes: int = 0
-    """What they occupy."""
-
-    elements: int = 0
-
     by_dtype: dict[str, int] = {}
     """Bytes by dtype, largest first."""
 
@@ -122,15 +123,11 @@ class Tally(msgspec.Struct, frozen=True):
 
 def tally(tensors: tuple[Tensor, ...]) -> Tally:
     """The sums over `tensors`, which share no storage (`distinct`)."""
-    total = elements = largest = 0
+    sizes = [tensor.nbytes for tensor in tensors]
     by_dtype: dict[str, int] = {}
     for tensor in tensors:
-        nbytes, dtype = tensor.nbytes, tensor.dtype
-        total += nbytes
-        largest = max(largest, nbytes)
-        by_dtype[dtype] = by_dtype.get(dtype, 0) + nbytes
-        elements += prod(tensor.shape)
-    return Tally(total, elements, dict(sorted(by_dtype.items(), key=_largest_first)), largest)
+        by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + tensor.nbytes
+    return Tally(sum(sizes), dict(sorted(by_dtype.items(), key=_largest_first)), max(sizes, default=0))
 
 
 def _largest_first(item: tuple[str, int]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.make import fetch_again, finding
-from tui.core.formats.gguf import SPLIT
 from tui.core.text import count_of, listing, printable, shape_text
 
 if TYPE_CHECKING:
@@ -154,6 +153,8 @@ def no_gguf(evidence: Evidence) -> Iterator[Finding]:
 
 def mixed_parts(evidence: Evidence) -> Iterator[Finding]:
     """Parts of a split model that do not belong together (`llama-model-loader.cpp` of llama.cpp)."""
+    from tui.core.formats.gguf import SPLIT
+
     sets: dict[str, list[tuple[int, FileReport]]] = {}
     for file in evidence.checkpoint.files:
         match = SPLIT.match(file.name)

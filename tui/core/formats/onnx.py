@@ -221,7 +221,9 @@ def read(file: RegularFile) -> FileReport:
     root = Message("model", 0, None, 0)
     try:
         plain = PlainTensors(file.name, model.tensors, model.graphs_of, MAX_TENSORS)
-        root = Walk(Source(file=file, window=1 << 13), model.done, plain.take).run()
+        walk = Walk(Source(file=file, window=1 << 13), model.done, plain.take)
+        root = walk.root
+        walk.run()
     except (WireError, FileProblem) as cut:
         error = ("DecodeError", "Error parsing message with type 'onnx.ModelProto': Wire format was corrupt")
         offset = cut.offset if isinstance(cut, WireError) else cut.problem.offset

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tui.core.formats.protobuf import BYTES, FIXED32, VARINT, WireError, fields, packed, signed
+from tui.core.formats.protobuf import BYTES, FIXED32, VARINT, CutOff, WireError, fields, packed, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,9 @@ class Message:
         return value if isinstance(value, int) else default
 
 
+if TYPE_CHECKING:
+    Open = tuple[Message, Iterator[Field]]
+
 Plain = Callable[[Message, bytes, int, int, int, int], tuple[int, int]]
 """(graph, window, offset of the window, of a field in it, of the graph's end, fields that may be read) → offset of the
 field to go on with, and how many have been read."""
@@ -84,26 +87,54 @@ class Walk:
         self._done = done
         self._plain = plain
         self._budget = MAX_FIELDS
+        self.root = Message("model", 0, None, 0)
+        """The model, as far as it was read."""
 
     def run(self) -> Message:
-        """The model; raises `WireError` where the bytes are none, or nest deeper or hold more fields than is read."""
-        root = Message("model", 0, None, 0)
+        """The model; of a file that is cut off the messages that are complete are read all the same.
+
+        Raises `WireError` where the bytes are none, or nest deeper or hold more fields than is read.
+        """
+        root = self.root
         open_messages = [(root, self._fields(root, 0, self._source.size))]
-        while True:
+        broken: CutOff | None = None
+        incomplete = [root]
+        while open_messages:
             here, rest = open_messages[-1]
-            for item in rest:
-                self._budget -= 1
-                if self._budget < 0:
-                    raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
-                inner = _field(self._source, here, item)
-                if inner is not None:
-                    open_messages.append((inner, self._fields(inner, item[2], item[3])))
+            try:
+                entered = self._next(here, rest)
+            except CutOff as cut:
+                broken = broken or cut
+                if MESSAGES[here.kind].get(cut.field[0], "") not in MESSAGES:
                     break
-            else:
-                if here is root:
-                    return root
+                entered = self._enter(here, cut.field)
+                if entered is not None:
+                    incomplete.append(entered[0])
+            if entered is not None:
+                open_messages.append(entered)
+                continue
+            open_messages.pop()
+            if not any(here is message for message in incomplete):
                 self._done(here)
-                open_messages.pop()
+        if broken is not None:
+            raise broken
+        return root
+
+    def _next(self, here: Message, rest: Iterator[Field]) -> Open | None:
+        """The next message within `here` that is to be read, `None` where there is none."""
+        for item in rest:
+            self._budget -= 1
+            if self._budget < 0:
+                raise WireError(item[3], f"more than {MAX_FIELDS:,} fields: not read further")
+            entered = self._enter(here, item)
+            if entered is not None:
+                return entered
+        return None
+
+    def _enter(self, here: Message, item: Field) -> Open | None:
+        """The message that a field of `here` holds, where it is to be read."""
+        inner = _field(self._source, here, item)
+        return None if inner is None else (inner, self._fields(inner, item[2], item[3]))
 
     def _fields(self, here: Message, start: int, end: int) -> Iterator[Field]:
         """The fields of a message, without the tensors that `plain` takes."""

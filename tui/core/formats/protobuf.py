@@ -31,6 +31,15 @@ class WireError(Exception):
         self.message = message
 
 
+class CutOff(WireError):
+    """A field goes on where the whole file ends; what there is of it may hold messages that are complete."""
+
+    def __init__(self, offset: int, message: str, field: Field) -> None:
+        super().__init__(offset, message)
+        self.field = field
+        """The field up to the file's end."""
+
+
 class Source:
     """Bytes of a message: all in memory, or a file of which a window is."""
 
@@ -108,8 +117,7 @@ def fields(source: Source, start: int, end: int, known: Known | None = None) -> 
                 length, at = _varint(data, at, base)
             first = base + at
             if length > end - first:
-                words = f"field {number} at byte {position:,} has {length:,} bytes, {max(end - first, 0):,} are left"
-                raise WireError(position, words)
+                raise _too_long(position, number, length, (min(first, end), end), end == source.size)
             position = first + length
             yield number, kind, first, position
             continue
@@ -118,6 +126,12 @@ def fields(source: Source, start: int, end: int, known: Known | None = None) -> 
             raise WireError(position, f"field {number} at byte {position:,} reaches beyond its message")
         position = base + at
         yield number, kind, value, position
+
+
+def _too_long(position: int, number: int, length: int, held: tuple[int, int], cut: bool) -> WireError:
+    """A field of `length` bytes, of which only those from `held[0]` to `held[1]` are left."""
+    words = f"field {number} at byte {position:,} has {length:,} bytes, {held[1] - held[0]:,} are left"
+    return CutOff(position, words, (number, BYTES, *held)) if cut else WireError(position, words)
 
 
 def _scalar(data: bytes, at: int, base: int, kind: int, number: int) -> tuple[int, int]:
