@@ -308,14 +308,14 @@ TABLE: dict[str, dict[str, Cell | str]] = {
     ),
     "pickle": _five(
         "m.pkl", _pickle, "pickle",
-        cut=Cell(_file("m.pkl", lambda: CUT(_pickle())), "fails", "pickle-broken", 0, "pickle"),
+        cut=Cell(_file("m.pkl", lambda: CUT(_pickle())), "fails", "pickle-broken", 1, "pickle"),
         count=Cell(_file("m.pkl", b"\x80\x04}\x8c\x01a\x8e" + struct.pack("<Q", HUGE) + b"abc"), "fails", "pickle-broken", 0, "pickle"),
         overlap=IN_ROW,
         after=Cell(_file("m.pkl", lambda: MORE(_pickle())), "unknown", "security-pickle-suspicious", 2, "pickle"),
     ),
     "joblib": _five(
         "m.joblib", _joblib, "joblib",
-        cut=Cell(_file("m.joblib", lambda: CUT(_joblib())), "fails", "pickle-broken", 0, "joblib"),
+        cut=Cell(_file("m.joblib", lambda: CUT(_joblib())), "fails", "pickle-broken", 2, "joblib"),
         count=Cell(_file("m.joblib", lambda: _joblib().replace(b"K@\x85", BIG)), "fails", "pickle-broken", 0, "joblib"),
         overlap=IN_ROW,
         after=Cell(_file("m.joblib", lambda: MORE(_joblib())), "unknown", "security-pickle-suspicious", 2, "joblib"),

@@ -4,6 +4,7 @@ import os
 import pickle
 from typing import TYPE_CHECKING
 
+import numpy
 import pytest
 
 from tui.core.formats import read_file
@@ -129,3 +130,18 @@ def test_what_pickle_refuses_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises((pickle.UnpicklingError, AttributeError, TypeError)):
         pickle.loads(REFUSED[name])
     assert read_file(path, path.name).fatal is not None
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_cut_anywhere_lists_the_arrays_before(tmp_path: Path, protocol: int) -> None:
+    value = {"a": numpy.ones((4, 5)), "b": numpy.ones(7), "c": {"d": numpy.ones((2, 2)), "e": [numpy.ones(3)]}}
+    data, file = pickle.dumps(value, protocol=protocol), tmp_path / "m.pkl"
+    listed: list[list[str]] = [[]]
+    for size in range(1, len(data)):
+        file.write_bytes(data[:size])
+        report = read_file(file, file.name)
+        assert [problem.code for problem in report.problems] in (["pickle-broken"], ["file-not-a-checkpoint"]), size
+        names = [tensor.name for tensor in report.tensors]
+        if names != listed[-1]:
+            listed.append(names)
+    assert listed == [["a", "b", "c.d", "c.e.0"][:count] for count in range(5)]

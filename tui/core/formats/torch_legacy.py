@@ -79,7 +79,7 @@ def read_source(report: FileReport, source: Source) -> FileReport:
             if traces and not legacy and error.offset - position < _STRAY:
                 break
             broken = f"the pickle breaks at byte {error.offset:,}: {error}"
-            machine.trace.value = machine.stack[0] if machine.stack else None
+            machine.trace.value = machine.unfinished()
             machine.trace.refuse("")
             traces.append(machine.trace)
             break

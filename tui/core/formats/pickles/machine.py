@@ -171,6 +171,23 @@ class Machine:
         self.budget -= count >> 4
         return numbers.end()
 
+    def unfinished(self) -> Any:
+        """What a stream that breaks off had built: each open level in what stands before its MARK."""
+        levels = [*self.marks, self.stack]
+        while len(levels) > 1:
+            items, outer = levels.pop(), levels[-1]
+            target = outer[-1] if outer else None
+            if isinstance(target, Mapping):
+                outer[-1] = Mapping([*target.pairs, *zip(items[::2], items[1::2], strict=False)])
+            elif isinstance(target, list):
+                outer[-1] = [*target, *items]
+            else:
+                outer.append(items)
+        bottom = levels[0]
+        if len(bottom) == 3 and isinstance(bottom[0], Mapping):  # a key and a value that SETITEM would have set
+            return Mapping([*bottom[0].pairs, (bottom[1], bottom[2])])
+        return bottom[0] if bottom else None
+
     # reading
 
     def _byte(self) -> int:
