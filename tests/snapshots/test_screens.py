@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import force_setattr
 
 from tests.conftest import SAMPLES
 from tests.ui.test_explorer import explorer, until
@@ -50,7 +51,7 @@ async def _settle(pilot: Pilot[Any]) -> None:
     screen = explorer(app)
     for path, triage in screen.session.triages.items():
         if triage.comparison is not None:
-            object.__setattr__(triage.comparison, "seconds", 0.0)
+            force_setattr(triage.comparison, "seconds", 0.0)
         screen.query_one(CheckpointTree).put(triage, False)
         assert path
     screen.session.worker.environment.python = "3"
