@@ -329,7 +329,7 @@ def _options(app: CkptriageApp) -> str:
     return "\n".join(str(item.prompt) for item in found.first().options) if found else ""
 
 
-async def test_the_meter_answers_its_keys(few: Path) -> None:
+async def test_the_meter_answers_its_keys(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = _app(few / "bert-ner")
     async with app.run_test(size=(80, 24)) as pilot:
         await _settled(pilot, app)
@@ -342,9 +342,9 @@ async def test_the_meter_answers_its_keys(few: Path) -> None:
         await pilot.press("t", "minus")
         await until(pilot, lambda: "as bfloat16" in text(app, "memory"))
         assert "512 tokens" in text(app, "memory")
-        before = explorer(app).session.machine
-        explorer(app).session.machine = replace(before, ram=None)
-        explorer(app).refresh_meter()
+        unknown = replace(explorer(app).session.machine, ram=None)
+        monkeypatch.setattr(Session, "probe", lambda session: unknown)
+        explorer(app).look_at_machine()
         await until(pilot, lambda: "free  unknown" in text(app, "memory"))
 
 
