@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy
 import pytest
 
+from tests.builders.checkpoints import write_config
+from tui.core.assemble import read_directory, read_one_file
+from tui.core.diagnosis.evidence import Evidence
 from tui.core.formats import read_file
+from tui.core.report.model import triage_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,3 +150,21 @@ def test_a_pickle_cut_anywhere_lists_the_arrays_before(tmp_path: Path, protocol:
         if names != listed[-1]:
             listed.append(names)
     assert listed == [["a", "b", "c.d", "c.e.0"][:count] for count in range(5)]
+
+
+def test_a_module_of_any_name_is_one_word_of_the_printed_command(tmp_path: Path) -> None:
+    module, file = "a; touch pwned #", tmp_path / "m.pkl"
+    file.write_bytes(b"\x80\x04\x8c" + bytes([len(module)]) + module.encode() + b"\x8c\x01X\x93.")
+    states = {f"{module}.X": f"module missing: {module}"}
+    triage = triage_of(Evidence(read_one_file(file, "m.pkl"), packages={}, importable=states))
+    [fix] = [item.fix[0] for item in triage.findings if item.rule == "pickle-module-missing"]
+    assert shlex.split(fix) == [f"PYTHONPATH=/path/to/the/repository/with/{module}", "python", "your_script.py"]
+
+
+def test_a_version_of_any_text_is_one_word_of_the_printed_command(tmp_path: Path) -> None:
+    said = "9.0'; touch pwned #"
+    write_config(tmp_path / "m", transformers_version=said)
+    checkpoint = read_directory(tmp_path / "m", "m")
+    triage = triage_of(Evidence(checkpoint, packages={"transformers": "5.23.0"}))
+    [fix] = [item.fix[0] for item in triage.findings if item.rule == "environment-saved-by-newer"]
+    assert shlex.split(fix) == ["pip", "install", f"transformers>={said}"]

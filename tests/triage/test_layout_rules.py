@@ -647,3 +647,10 @@ def _zero_rank(root: Path, rank: int, state: dict[str, Any]) -> None:
     import torch
 
     torch.save({"optimizer_state_dict": state}, root / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a b; touch pwned", "$(touch pwned)", "x/y/z", "-rf"])
+def test_a_base_that_is_no_repository_is_in_no_command(tmp_path: Path, name: str) -> None:
+    [found] = _check(_adapter(tmp_path / "adapter", base_model_name_or_path=name)).findings
+    assert found.rule == "adapter-adapter-as-model"
+    assert not any(fix.startswith("hf download") for fix in found.fix)

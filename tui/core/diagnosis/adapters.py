@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tui.core.diagnosis.make import edit_json, finding, python_command
-from tui.core.text import count_of, listing, printable, shape_text
+from tui.core.text import count_of, listing, printable, shape_text, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui.core.tensors import Tensor
 
 _LORA = re.compile(r"^(?P<module>.+)\.(?P<part>lora_(?:embedding_)?[AB])(?:\.(?P<adapter>\w+))?(?:\.weight)?$")
+_REPOSITORY = re.compile(r"^\w[\w.-]*(?:/\w[\w.-]*)?$", re.ASCII)
 _PREFIX = "base_model.model."
 _SHOWN = 6
 _MOST_PARTS = 12
@@ -70,7 +71,9 @@ def base_model(evidence: Evidence) -> Iterator[Finding]:
     load = python_command(
         "import sys; from peft import AutoPeftModelForCausalLM as A; print(type(A.from_pretrained(sys.argv[1])))", path
     )
-    fetch = (f"hf download {shown}",) if here is None and name else ()
+    fetch: tuple[str, ...] = ()
+    if here is None and isinstance(name, str) and name:
+        fetch = (shell("hf", "download", shown),) if _REPOSITORY.match(name) else (f"put the base model at {shown}",)
     yield finding(
         "adapter-adapter-as-model",
         [f"adapter_config.json names the base model {shown}: {words}"],

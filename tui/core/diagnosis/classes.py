@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding
-from tui.core.text import listing, printable, shape_text
+from tui.core.text import listing, printable, shape_text, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def remote_packages(evidence: Evidence) -> Iterator[Finding]:
                 f"with trust_remote_code=True: ImportError: {words}{printable(', '.join(absent), 200)}",
             ],
             file=needed[absent[0]],
-            fix=(f"pip install {' '.join(printable(name.replace('_', '-'), 60) for name in absent[:8])}",),
+            fix=(shell("pip", "install", *(printable(name.replace("_", "-"), 60) for name in absent[:8])),),
         )
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tui.core.diagnosis.make import finding
-from tui.core.text import listing, printable
+from tui.core.text import listing, printable, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def saved_by_newer(evidence: Evidence) -> Iterator[Finding]:
             "environment-saved-by-newer",
             [f"config.json was written by transformers {printable(saved, 40)}, installed is {held}"],
             file="config.json",
-            fix=(f"pip install 'transformers>={printable(saved, 20)}'",) if version(saved) else (),
+            fix=(shell("pip", "install", f"transformers>={printable(saved, 20)}"),) if version(saved) else (),
         )
 
 

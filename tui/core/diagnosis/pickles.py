@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.checkpoint import is_side_file
 from tui.core.diagnosis.make import finding
-from tui.core.text import listing, printable
+from tui.core.text import listing, printable, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +133,7 @@ def _refusal(pickle: PickleReport) -> list[str]:
 def _module_missing(file: FileReport, missing: dict[str, str], says: list[str]) -> Finding:
     name, state = next(iter(missing.items()))
     module = state.removeprefix("module missing: ")
+    place = f"/path/to/the/repository/with/{printable(module.partition('.')[0])}"
     moved = module.startswith(("transformers.", "pytorch_transformers", "pytorch_pretrained_bert"))
     return finding(
         "pickle-library-refactor" if moved else "pickle-module-missing",
@@ -144,7 +145,7 @@ def _module_missing(file: FileReport, missing: dict[str, str], says: list[str]) 
         ],
         title=f"{printable(file.name)} needs module {printable(name.rpartition('.')[0])}, which is not here",
         file=file.name,
-        fix=(f"PYTHONPATH=/path/to/the/repository/with/{printable(module.partition('.')[0])} python your_script.py",),
+        fix=(f"PYTHONPATH={shell(place)} python your_script.py",),
     )
 
 

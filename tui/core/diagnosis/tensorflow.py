@@ -13,7 +13,7 @@ from tui.core.diagnosis import tensorflow_calls as calls
 from tui.core.diagnosis import translated
 from tui.core.diagnosis.make import finding
 from tui.core.diagnosis.tensorflow_ops import FILE_OPS, NEWEST, PRODUCER, PYTHON_OPS, missing, package_of
-from tui.core.text import count_of, listing, printable
+from tui.core.text import count_of, listing, printable, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -260,8 +260,10 @@ def newer_writer(evidence: Evidence) -> Iterator[Finding]:
         yield finding(
             "tensorflow-newer-writer",
             [f"written by TensorFlow {printable(written, 40)}, this environment has {installed}"],
-            severity="warning", confidence="likely", fix=(f'pip install "tensorflow>={printable(written, 40)}"',),
-        )  # fmt: skip
+            severity="warning",
+            confidence="likely",
+            fix=(shell("pip", "install", f"tensorflow>={printable(written, 40)}"),),
+        )
 
 
 def python_ops(evidence: Evidence) -> Iterator[Finding]:
