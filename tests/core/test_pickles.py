@@ -10,7 +10,9 @@ import pytest
 
 from tests.builders.checkpoints import write_config
 from tui.core.assemble import read_directory, read_one_file
+from tui.core.compare import Comparison
 from tui.core.diagnosis.evidence import Evidence
+from tui.core.diagnosis.rules import diagnose
 from tui.core.formats import read_file
 from tui.core.report.model import triage_of
 
@@ -168,3 +170,13 @@ def test_a_version_of_any_text_is_one_word_of_the_printed_command(tmp_path: Path
     triage = triage_of(Evidence(checkpoint, packages={"transformers": "5.23.0"}))
     [fix] = [item.fix[0] for item in triage.findings if item.rule == "environment-saved-by-newer"]
     assert shlex.split(fix) == ["pip", "install", f"transformers>={said}"]
+
+
+@pytest.mark.parametrize("named", ["X; touch pwned #", "$(touch pwned)", "[red]X[/red]", 7])
+def test_a_class_that_can_be_none_stands_in_no_snippet(tmp_path: Path, named: object) -> None:
+    write_config(tmp_path / "m", architectures=[named])
+    checkpoint = read_directory(tmp_path / "m", "m")
+    for missing, unexpected in (((), ("classifier.bias",)), (("a.weight",), ())):
+        comparison = Comparison("BertModel", "transformers 5.23.0", loads=True, missing=missing, unexpected=unexpected)
+        for item in diagnose(Evidence(checkpoint, comparison=comparison)):
+            assert not any(str(named) in fix for fix in item.fix if ".from_pretrained(" in fix), item.rule

@@ -73,7 +73,8 @@ def base_model(evidence: Evidence) -> Iterator[Finding]:
     )
     fetch: tuple[str, ...] = ()
     if here is None and isinstance(name, str) and name:
-        fetch = (shell("hf", "download", shown),) if _REPOSITORY.match(name) else (f"put the base model at {shown}",)
+        elsewhere = "put the base model where adapter_config.json looks for it"
+        fetch = (shell("hf", "download", shown),) if _REPOSITORY.match(name) else (elsewhere,)
     yield finding(
         "adapter-adapter-as-model",
         [f"adapter_config.json names the base model {shown}: {words}"],

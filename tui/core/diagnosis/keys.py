@@ -353,12 +353,12 @@ def _missing(evidence: Evidence, comparison: Comparison, missing: list[str]) -> 
 
 
 def _named_class(checkpoint: Checkpoint, comparison: Comparison) -> tuple[str, ...]:
-    """The class that the config names, where it is another."""
-    config = checkpoint.settings
-    names = config.get("architectures")
-    if isinstance(names, list) and names and names[0] != comparison.model_class:
-        return (f"{names[0]}.from_pretrained({checkpoint.path!r})",)
-    return ()
+    """The class that the config names, where it is another; a text that can be no class stands in no snippet."""
+    names = checkpoint.settings.get("architectures")
+    first = names[0] if isinstance(names, list) and names else None
+    if not isinstance(first, str) or not first.isidentifier() or first == comparison.model_class:
+        return ()
+    return (f"{first}.from_pretrained({checkpoint.path!r})",)
 
 
 def _pooler(key: str) -> bool:
